@@ -1,0 +1,1 @@
+//! What may be certified: profiles, drafts, certificates and revocation lists of our own authorities.

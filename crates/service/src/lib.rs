@@ -1,0 +1,1 @@
+//! Operations: load, decide, commit. Clock, entropy and concrete signers enter here.

@@ -1,0 +1,1 @@
+//! The storage seam: ordered keys, byte values, one atomic conditional commit.

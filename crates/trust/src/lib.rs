@@ -1,0 +1,1 @@
+//! Trust anchors, profiles and roles; the one decision who gets credentials, and the sealed session token.
