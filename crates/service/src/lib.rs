@@ -1,1 +1,92 @@
-//! Operations: load, decide, commit. Clock, entropy and concrete signers enter here.
+//! Operations: load, decide, commit. The one place where the pure crates meet the world.
+//!
+//! A [`Service`] owns a store, a clock, a source of randomness and what opens the sealed keys. Everything it
+//! does is an [`Operation`]: a value with a wire name and one `run`. The command line, the control socket and
+//! every HTTP dialect build the same values, so they cannot differ.
+//!
+//! Read [`certificates`](IssueCertificate) for how a certificate comes about, and
+//! [`sessions`](CreateSession) for how one is traded for credentials.
+
+mod anchors;
+mod audit;
+mod authorities;
+mod authorization;
+mod cache;
+mod caller;
+mod certificates;
+pub mod conformance;
+mod environment;
+mod error;
+mod explanation;
+mod identity;
+mod initialize;
+mod inspect;
+mod inventory;
+mod keys;
+mod keyspace;
+mod operation;
+mod profiles;
+mod record;
+mod requests;
+mod revocation;
+mod revocation_lists;
+mod roles;
+mod sealing;
+mod service;
+mod sessions;
+mod verify;
+mod wire;
+
+pub use anchors::{
+    CreateTrustAnchor, ListTrustAnchors, ShowTrustAnchor, TrustAnchorView, UpdateTrustAnchor,
+};
+pub use audit::{Event, EventRecord};
+pub use authorities::{
+    AuthorityKind, AuthorityView, Bundle, KeyLocation, ListAuthorities, ShowAuthority, ShowBundle,
+};
+pub use authorization::{Authorization, Authorize, ContextValue, MatchedStatement, Signatory};
+pub use caller::Caller;
+pub use certificates::{IssueCertificate, IssuedCertificate, RenewCertificate, ServerCertificate};
+pub use environment::{Clock, Entropy, SystemClock, SystemEntropy};
+pub use error::{Error, Kind, PublicError, Refusal};
+pub use explanation::{
+    AssumableRole, AssumableRoles, ExplainSession, ListAssumableRoles, SessionExplanation,
+};
+pub use identity::{CONTROL_SERVICE, CallerIdentity, GetCallerIdentity};
+pub use initialize::{Initialize, Initialized, OfflineRoot, Settings, ShowSettings};
+pub use inspect::{CertificateDetails, inspect};
+pub use inventory::{
+    CertificatePage, CertificateStatus, CertificateSummary, CertificateView, ListCertificates,
+    ShowCertificate,
+};
+pub use keys::{KeySpec, PrivateKey};
+pub use operation::{OPERATIONS, Operation, READ_OPERATIONS, dispatch};
+pub use profiles::{CreateProfile, ListProfiles, ProfileView, ShowProfile, UpdateProfile};
+pub use requests::{
+    SessionAsk, certificate_with_fingerprint, certificates_from_pem, certification_request,
+    certification_request_from_file, crl_pem, pem_of, renewal_proof, session_request, sign_request,
+    sign_request_with_certificate,
+};
+pub use revocation::{RevocationRecord, RevokeCertificate, RevokedCertificates};
+pub use revocation_lists::{RevocationList, ShowRevocationList};
+pub use roles::{CreateRole, ListRoles, RoleView, ShowRole};
+pub use sealing::{PASSPHRASE_MIN, UnsealKey};
+pub use service::Service;
+pub use sessions::{CreateSession, PATH as SESSIONS_PATH, Secret, SessionCredentials};
+pub use verify::{ExpiresIn, Purpose, VerifiedChain, VerifyAsk, needs_renewal, verify};
+pub use wire::{Moment, WireRequest};
+
+pub use bowline_store::{Store, StoreError};
+pub use bowline_x509::{RevocationReason, Time};
+
+/// A time as it is printed everywhere: RFC 3339, UTC, whole seconds, `Z`.
+pub fn format_time(time: Time) -> String {
+    time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Reads an RFC 3339 time with any offset.
+pub fn parse_time(text: &str) -> Option<Time> {
+    chrono::DateTime::parse_from_rfc3339(text)
+        .ok()
+        .map(|time| time.to_utc())
+}

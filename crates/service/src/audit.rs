@@ -1,0 +1,153 @@
+//! What happened, told in the same commit as its effect.
+//!
+//! No secret ever enters an event: no private key, no secret access key, no session token.
+
+use bowline_x509::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::caller::Caller;
+use crate::record::Record;
+
+/// One thing that happened, with its facts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "event",
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case"
+)]
+pub enum Event {
+    /// A home was made.
+    Initialized {
+        /// The name of the home.
+        name: String,
+        /// SHA-256 fingerprints of the authorities' certificates, by authority.
+        authorities: Vec<(String, String)>,
+    },
+    /// A certificate was issued.
+    CertificateIssued {
+        /// Its serial number in hex.
+        serial: String,
+        /// Its subject, RFC 4514.
+        subject: String,
+        /// Its subject alternative names.
+        names: Vec<String>,
+        /// The authority that signed.
+        authority: String,
+        /// The certificate profile.
+        certificate_profile: String,
+        /// The last second it is good for.
+        not_after: Time,
+        /// The serial number of the certificate it renews.
+        renews: Option<String>,
+    },
+    /// A certificate was revoked; its sessions ended with it.
+    CertificateRevoked {
+        /// Its serial number in hex.
+        serial: String,
+        /// Its subject, RFC 4514.
+        subject: String,
+        /// The authority that had signed it.
+        authority: String,
+        /// RFC 5280 §5.3.1.
+        reason: String,
+    },
+    /// A CRL number was used.
+    RevocationListSigned {
+        /// The authority.
+        authority: String,
+        /// Its CRL number.
+        number: u64,
+        /// How many certificates it lists.
+        entries: usize,
+    },
+    /// A role was created.
+    RoleCreated {
+        /// Its ARN.
+        role: String,
+    },
+    /// A trust anchor was created or changed. Whoever it trusts can get credentials.
+    TrustAnchorWritten {
+        /// Its ARN.
+        trust_anchor: String,
+        /// Whether it is new.
+        created: bool,
+        /// Whether it is enabled.
+        enabled: bool,
+        /// SHA-256 fingerprints of its certificates, or the authority it stands for.
+        source: Vec<String>,
+    },
+    /// A profile was created or changed.
+    ProfileWritten {
+        /// Its ARN.
+        profile: String,
+        /// Whether it is new.
+        created: bool,
+        /// Whether it is enabled.
+        enabled: bool,
+    },
+    /// A certificate was traded for credentials.
+    SessionCreated {
+        /// The session's id in hex.
+        session: String,
+        /// The access key id given out.
+        access_key_id: String,
+        /// The role's ARN.
+        role: String,
+        /// The trust anchor's ARN.
+        trust_anchor: String,
+        /// The profile's ARN.
+        profile: String,
+        /// The certificate's serial number in hex.
+        serial: String,
+        /// The certificate's subject, RFC 4514.
+        subject: String,
+        /// The source identity.
+        source_identity: String,
+        /// When the credentials end.
+        expires: Time,
+    },
+    /// An authenticated certificate was refused credentials.
+    SessionDenied {
+        /// The stable code of the rule that failed.
+        code: String,
+        /// The reason.
+        reason: String,
+        /// The role asked for.
+        role: String,
+        /// The certificate's serial number in hex.
+        serial: String,
+        /// The certificate's subject, RFC 4514.
+        subject: String,
+    },
+}
+
+/// An event as it lies in the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EventRecord {
+    /// When, by the clock the operation saw.
+    pub at: Time,
+    /// Who asked.
+    pub caller: String,
+    /// From where, if over a network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<std::net::IpAddr>,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Event {
+    pub(crate) fn record(self, caller: &Caller, at: Time) -> EventRecord {
+        EventRecord {
+            at,
+            caller: caller.describe(),
+            source: caller.source(),
+            event: self,
+        }
+    }
+}
+
+impl Record for EventRecord {
+    const WHAT: &'static str = "event";
+}

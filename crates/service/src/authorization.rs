@@ -1,0 +1,309 @@
+//! Deciding for a relying service: may whoever signed this request do that.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use bowline_policy::{Decision, Effect, Request, Trace, evaluate, evaluate_traced};
+use bowline_sigv4::{Body, Rules, SignedRequest};
+use bowline_trust::{Role, Session};
+use bowline_x509::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::caller::Caller;
+use crate::error::Error;
+use crate::keyspace;
+use crate::operation::Operation;
+use crate::service::Service;
+
+/// Verifies a signed request and decides whether its signer may take an action on a resource.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Authorize {
+    /// The method.
+    pub method: String,
+    /// The raw path and query, exactly as the relying service received them.
+    pub target: String,
+    /// The headers in order, repeats kept, as received.
+    pub headers: Vec<(String, String)>,
+    /// SHA-256 of the body in hex, where the signature covers the body and no header names its hash.
+    #[serde(default)]
+    pub payload_sha256: Option<String>,
+    /// The action to decide: `s3:GetObject`.
+    pub action: String,
+    /// The resource to decide on, an ARN.
+    pub resource: String,
+    /// Condition keys that the relying service vouches for.
+    #[serde(default)]
+    pub context: BTreeMap<String, ContextValue>,
+    /// Where the request came from, for `aws:SourceIp`.
+    #[serde(default)]
+    pub source_ip: Option<IpAddr>,
+    /// Whether it came over TLS, for `aws:SecureTransport`.
+    #[serde(default)]
+    pub tls: bool,
+    /// Whether to say how the decision came about.
+    #[serde(default)]
+    pub explain: bool,
+}
+
+/// The value of a condition key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ContextValue {
+    /// One value.
+    One(String),
+    /// A set of values.
+    Many(Vec<String>),
+}
+
+/// A decision for a relying service.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Authorization {
+    /// `allow`, `explicit_deny`, `implicit_deny`, or `unauthenticated`.
+    pub decision: String,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// The stable code of a refused signature or session.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub code: Option<String>,
+    /// The status to answer with.
+    pub http_status: u16,
+    /// Who signed.
+    #[serde(flatten)]
+    pub who: Option<Signatory>,
+    /// The statements that decided: layer, policy, statement.
+    #[serde(default)]
+    pub matched: Vec<MatchedStatement>,
+    /// How the decision came about, to be read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub explain: Option<String>,
+}
+
+/// Whose credentials signed.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Signatory {
+    /// `arn:aws:sts::…:assumed-role/ROLE/SESSION`.
+    pub principal_arn: String,
+    /// The role's ARN.
+    pub role: String,
+    /// Who the certificate is.
+    pub source_identity: String,
+    /// The session's id in hex.
+    pub session_id: String,
+    /// When the credentials end.
+    pub expires: Time,
+    /// The session's tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A statement that decided.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MatchedStatement {
+    /// `identity`, `session/profile`, ….
+    pub layer: String,
+    /// The policy's name: `role/web/inline`.
+    pub policy: String,
+    /// The statement's Sid, or its place counted from 0.
+    pub statement: String,
+}
+
+impl Operation for Authorize {
+    const NAME: &'static str = "authorize";
+    type Answer = Authorization;
+
+    /// For relying services on this machine, and for sessions that may ask from elsewhere.
+    fn run(self, service: &Service, caller: &Caller) -> Result<Authorization, Error> {
+        if !caller.is_local() {
+            service.authorize(caller, "bowline:Authorize", &self.resource)?;
+        }
+        let now = service.now();
+        let body = self.body()?;
+        let signed = SignedRequest::new(&self.method, &self.target, &self.headers, body);
+        let session = match service.authenticate(&signed, &Rules::for_relying_services(), now) {
+            Ok(session) => session,
+            Err(error) if error.is_authentication() => {
+                return Ok(Authorization::unauthenticated(&error));
+            }
+            Err(error) => return Err(error),
+        };
+        let mut given = self.context;
+        given.insert(
+            "aws:SecureTransport".into(),
+            ContextValue::One(self.tls.to_string()),
+        );
+        let decided = match service.evaluate(
+            &session,
+            self.source_ip,
+            &self.action,
+            &self.resource,
+            &given,
+            self.explain,
+        ) {
+            Ok(decided) => decided,
+            Err(error) if error.is_authentication() => {
+                return Ok(Authorization::unauthenticated(&error));
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Authorization::decided(&session, &decided))
+    }
+}
+
+impl Authorize {
+    fn body(&self) -> Result<Body<'static>, Error> {
+        let Some(text) = &self.payload_sha256 else {
+            return Ok(Body::Unknown);
+        };
+        let mut hash = [0; 32];
+        hex::decode_to_slice(text, &mut hash)
+            .map_err(|_| Error::PayloadHashInvalid { length: text.len() })?;
+        Ok(Body::Hash(hash))
+    }
+}
+
+impl Authorization {
+    fn unauthenticated(error: &Error) -> Authorization {
+        let public = error.public();
+        Authorization {
+            decision: "unauthenticated".into(),
+            reason: public.message,
+            code: Some(public.code.into_owned()),
+            http_status: 401,
+            who: None,
+            matched: Vec::new(),
+            explain: None,
+        }
+    }
+
+    fn decided(session: &Session, decided: &Decided) -> Authorization {
+        let claims = session.claims();
+        Authorization {
+            decision: decided.decision.effect.as_str().into(),
+            reason: decided.sentence.clone(),
+            code: None,
+            http_status: if decided.decision.is_allowed() {
+                200
+            } else {
+                403
+            },
+            who: Some(Signatory {
+                principal_arn: claims.assumed_role_arn(),
+                role: claims.role_arn(),
+                source_identity: claims.source_identity.clone(),
+                session_id: hex::encode(session.id()),
+                expires: claims.expires_at,
+                tags: claims
+                    .tags
+                    .iter()
+                    .map(|tag| (tag.key().to_owned(), tag.value().to_owned()))
+                    .collect(),
+            }),
+            matched: decided.matched(),
+            explain: decided.trace.as_ref().map(ToString::to_string),
+        }
+    }
+
+    /// Whether the relying service shall go on.
+    pub fn allowed(&self) -> bool {
+        self.decision == Effect::Allow.as_str()
+    }
+}
+
+/// A decision with its sentence.
+pub(crate) struct Decided {
+    pub(crate) decision: Decision,
+    pub(crate) sentence: String,
+    trace: Option<Trace>,
+}
+
+impl Decided {
+    fn matched(&self) -> Vec<MatchedStatement> {
+        self.decision
+            .matched
+            .iter()
+            .map(|matched| MatchedStatement {
+                layer: matched.layer.to_string(),
+                policy: matched.policy.to_string(),
+                statement: matched.statement.to_string(),
+            })
+            .collect()
+    }
+}
+
+impl Service {
+    /// What the policies of a session say to an action. The role is read now: a change of its policies acts at once.
+    pub(crate) fn evaluate(
+        &self,
+        session: &Session,
+        source: Option<IpAddr>,
+        action: &str,
+        resource: &str,
+        given: &BTreeMap<String, ContextValue>,
+        traced: bool,
+    ) -> Result<Decided, Error> {
+        let claims = session.claims();
+        let role = self
+            .load::<Role>(&keyspace::role(&claims.role_name)?)?
+            .ok_or_else(|| Error::SessionRoleGone {
+                role: claims.role_name.clone(),
+            })?;
+        let layers = session.layers(&role, None)?;
+        let mut context = session.context_keys(self.now());
+        for (key, value) in given {
+            // Nothing a relying service sends may stand in for what the session itself says.
+            if RESERVED
+                .iter()
+                .any(|reserved| key.to_ascii_lowercase().starts_with(reserved))
+            {
+                return Err(Error::ContextKeyReserved { key: key.clone() });
+            }
+            match value {
+                ContextValue::One(value) => context.set(key, value.as_str()),
+                ContextValue::Many(values) => {
+                    context.set_many(key, values.iter().map(String::as_str))
+                }
+            }
+        }
+        if let Some(address) = source {
+            context.set("aws:SourceIp", address.to_string());
+        }
+        let request = Request {
+            principal: session.principal().clone(),
+            action: action.into(),
+            resource: resource.into(),
+            account: claims.account,
+            context,
+        };
+        let (decision, trace) = if traced {
+            let (decision, trace) = evaluate_traced(&layers, &request);
+            (decision, Some(trace))
+        } else {
+            (evaluate(&layers, &request), None)
+        };
+        let sentence = decision.message(&request);
+        Ok(Decided {
+            decision,
+            sentence,
+            trace,
+        })
+    }
+}
+
+/// Condition keys that only a session, or the service itself, may set. Lower case.
+const RESERVED: &[&str] = &[
+    "aws:principal",
+    "aws:userid",
+    "aws:username",
+    "aws:sourceidentity",
+    "aws:sourceip",
+    "aws:tokenissuetime",
+    "aws:currenttime",
+    "aws:epochtime",
+    "aws:federatedprovider",
+    "aws:multifactorauth",
+    "aws:viaawsservice",
+    "sts:",
+];

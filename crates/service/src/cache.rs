@@ -1,0 +1,108 @@
+//! What need not be worked out twice: decoded records, opened keys.
+//!
+//! Nothing here can be stale. A decoded record is used only while the store still holds the very
+//! bytes it was decoded from.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bowline_store::{Key, Value};
+use bowline_x509::Time;
+use bowline_x509::path::VerifiedPath;
+
+use crate::error::Error;
+use crate::keys::PrivateKey;
+use crate::record::Record;
+
+type Decoded = (Value, Arc<dyn Any + Send + Sync>);
+
+/// The caches of one service.
+pub(crate) struct Cache {
+    records: RwLock<HashMap<Key, Decoded>>,
+    signers: RwLock<HashMap<String, Arc<PrivateKey>>>,
+    paths: RwLock<HashMap<[u8; 32], Walked>>,
+}
+
+/// A path that was found good, and when.
+#[derive(Clone)]
+struct Walked {
+    path: Arc<VerifiedPath>,
+    at: Time,
+}
+
+impl Cache {
+    pub(crate) fn new() -> Cache {
+        Cache {
+            records: RwLock::default(),
+            signers: RwLock::default(),
+            paths: RwLock::default(),
+        }
+    }
+
+    /// Decodes `value`, unless it is the value that was decoded last time.
+    pub(crate) fn decoded<R: Record + Send + Sync + 'static>(
+        &self,
+        key: &Key,
+        value: Value,
+    ) -> Result<Arc<R>, Error> {
+        let known = self
+            .records
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned();
+        if let Some((_, decoded)) = known.filter(|(bytes, _)| *bytes == value)
+            && let Ok(record) = decoded.downcast::<R>()
+        {
+            return Ok(record);
+        }
+        let record = Arc::new(R::decode(key, &value)?);
+        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        if records.len() >= DECODED_MAX {
+            records.clear();
+        }
+        records.insert(key.clone(), (value, record.clone()));
+        Ok(record)
+    }
+
+    /// The path found for the same certificates earlier, if it is good now too.
+    pub(crate) fn path(&self, question: &[u8; 32], now: Time) -> Option<Arc<VerifiedPath>> {
+        let walked = self
+            .paths
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(question)
+            .cloned()?;
+        (walked.at <= now && now <= walked.path.good_until()).then_some(walked.path)
+    }
+
+    pub(crate) fn keep_path(&self, question: [u8; 32], path: Arc<VerifiedPath>, now: Time) {
+        let mut paths = self.paths.write().unwrap_or_else(PoisonError::into_inner);
+        if paths.len() >= PATHS_MAX {
+            paths.clear();
+        }
+        paths.insert(question, Walked { path, at: now });
+    }
+
+    pub(crate) fn signer(&self, authority: &str) -> Option<Arc<PrivateKey>> {
+        self.signers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(authority)
+            .cloned()
+    }
+
+    pub(crate) fn keep_signer(&self, authority: &str, signer: Arc<PrivateKey>) {
+        self.signers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(authority.into(), signer);
+    }
+}
+
+/// How many decoded records are kept. Anchors, profiles, roles and authorities number in the
+/// hundreds; past this the cache starts again rather than grow with the certificates.
+const DECODED_MAX: usize = 4_096;
+/// How many verified paths are kept: a few kilobytes each, one for every certificate that trades often.
+const PATHS_MAX: usize = 16_384;

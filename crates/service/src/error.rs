@@ -1,0 +1,555 @@
+//! What can go wrong, in one closed list with the facts in its variants.
+//!
+//! Each crate below has its own closed enum; here they meet.
+
+mod translation;
+
+pub use translation::{Kind, PublicError, Refusal};
+
+use bowline_ca::{AuthorityError, IssueError, ProfileError};
+use bowline_policy::{AccountIdError, PolicyError};
+use bowline_sigv4::SignatureError;
+use bowline_store::{LimitError, StoreError};
+use bowline_trust::{Denial, IdError, RecordError, RoleGone, TokenError};
+use bowline_x509::path::PathError;
+use bowline_x509::pem::PemError;
+use bowline_x509::{
+    CertificateError, CrlError, GeneralNameError, KeyError, NameError, RequestError,
+    RevocationReason, SerialError, SignError, Time,
+};
+
+macro_rules! wrap {
+    ($($variant:ident($source:ty)),* $(,)?) => {
+        $(impl From<$source> for Error {
+            fn from(source: $source) -> Error {
+                Error::$variant(source)
+            }
+        })*
+    };
+}
+
+wrap! {
+    Profile(ProfileError), Authority(AuthorityError), Issue(IssueError), Policy(PolicyError), Account(AccountIdError),
+    Signature(SignatureError), Path(PathError), Certificate(CertificateError), Request(RequestError), Pem(PemError),
+    Key(KeyError), Name(NameError), GeneralName(GeneralNameError), Serial(SerialError), Store(StoreError),
+    Record(RecordError), Token(TokenError), Role(RoleGone), Id(IdError), Sign(SignError), Crl(CrlError),
+}
+
+/// Everything an operation can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A certificate profile refuses the draft.
+    #[error(transparent)]
+    Profile(ProfileError),
+    /// An authority's certificate cannot issue.
+    #[error(transparent)]
+    Authority(AuthorityError),
+    /// Signing went wrong.
+    #[error(transparent)]
+    Issue(IssueError),
+    /// A policy is refused.
+    #[error(transparent)]
+    Policy(PolicyError),
+    /// An account id is not one.
+    #[error(transparent)]
+    Account(AccountIdError),
+    /// A request's signature is refused.
+    #[error(transparent)]
+    Signature(SignatureError),
+    /// A certificate's path is refused.
+    #[error(transparent)]
+    Path(PathError),
+    /// A certificate does not read.
+    #[error(transparent)]
+    Certificate(CertificateError),
+    /// A certification request does not read, or does not prove its key.
+    #[error(transparent)]
+    Request(RequestError),
+    /// PEM does not read.
+    #[error(transparent)]
+    Pem(PemError),
+    /// A public key is not accepted.
+    #[error(transparent)]
+    Key(KeyError),
+    /// A distinguished name is not accepted.
+    #[error(transparent)]
+    Name(NameError),
+    /// A subject alternative name is not one.
+    #[error(transparent)]
+    GeneralName(GeneralNameError),
+    /// A serial number is not one.
+    #[error(transparent)]
+    Serial(SerialError),
+    /// The store.
+    #[error(transparent)]
+    Store(StoreError),
+    /// A trust anchor, profile or role is outside its limits.
+    #[error(transparent)]
+    Record(RecordError),
+    /// Temporary credentials are not accepted.
+    #[error(transparent)]
+    Token(TokenError),
+    /// The role of a session is gone.
+    #[error(transparent)]
+    Role(RoleGone),
+    /// An id is not one.
+    #[error(transparent)]
+    Id(IdError),
+    /// A private key refused to sign.
+    #[error(transparent)]
+    Sign(SignError),
+
+    /// The rules of anchor, profile and role refuse the exchange.
+    #[error("{denial}: {}", .denial.fix())]
+    SessionDenied {
+        /// The rule that failed.
+        denial: Box<Denial>,
+        /// The role asked for.
+        role: String,
+    },
+    /// The exchange names a role that does not exist.
+    #[error("there is no role {role}")]
+    SessionRoleUnknown {
+        /// The role asked for.
+        role: String,
+    },
+    /// The exchange leaves out what it needs.
+    #[error("{parameter} is missing: it belongs into the query or the body")]
+    SessionParameterMissing {
+        /// Its name on the wire.
+        parameter: &'static str,
+    },
+    /// Query and body disagree.
+    #[error(
+        "{parameter} is {query:?} in the query and {body:?} in the body: which one is meant cannot be known"
+    )]
+    SessionParameterTwice {
+        /// Its name on the wire.
+        parameter: String,
+        /// The query's value.
+        query: String,
+        /// The body's value.
+        body: String,
+    },
+    /// The body of an exchange is not its JSON.
+    #[error("the body does not read as the JSON of CreateSession: {reason}")]
+    SessionBody {
+        /// What the parser said.
+        reason: String,
+    },
+    /// A certificate is revoked.
+    #[error("certificate 0x{serial} was revoked at {} ({reason}): issue a new one", crate::format_time(*.at))]
+    CertificateIsRevoked {
+        /// Its serial number in hex.
+        serial: String,
+        /// Since when.
+        at: Time,
+        /// Why.
+        reason: RevocationReason,
+    },
+    /// A session ended with its certificate.
+    #[error("the session ended when its certificate 0x{serial} was revoked at {} ({reason})", crate::format_time(*.at))]
+    SessionEndedByRevocation {
+        /// The certificate's serial number in hex.
+        serial: String,
+        /// Since when.
+        at: Time,
+        /// Why.
+        reason: RevocationReason,
+    },
+    /// A session ended with its trust anchor.
+    #[error("the session ended when trust anchor {anchor} was disabled or deleted")]
+    SessionEndedByAnchor {
+        /// Its name, or its id where it is gone.
+        anchor: String,
+    },
+    /// A session's role is gone.
+    #[error("the session's role {role} is gone")]
+    SessionRoleGone {
+        /// Its name.
+        role: String,
+    },
+    /// Temporary credentials without their token.
+    #[error(
+        "the request is signed with temporary credentials and lacks their session token (x-amz-security-token)"
+    )]
+    SessionTokenMissing,
+    /// A condition key that only we may set.
+    #[error("context key {key} tells who signed, which only the session itself does: leave it out")]
+    ContextKeyReserved {
+        /// The key.
+        key: String,
+    },
+    /// A payload hash is not one.
+    #[error("payload-sha256 has {length} characters: it is a SHA-256 in 64 hexadecimal digits")]
+    PayloadHashInvalid {
+        /// How long it is.
+        length: usize,
+    },
+
+    /// The caller's policies do not allow it.
+    #[error("{caller} is not authorized to perform {action} on {resource}: {because}")]
+    NotAuthorized {
+        /// Who asked.
+        caller: String,
+        /// The action.
+        action: String,
+        /// The resource.
+        resource: String,
+        /// Why not.
+        because: String,
+    },
+    /// Only for the operator on the machine.
+    #[error("{operation} is for the operator on the machine itself")]
+    OperatorOnly {
+        /// The operation.
+        operation: &'static str,
+    },
+
+    /// There is a home already.
+    #[error(
+        "this home is initialized already: choose another with --home, or remove this one yourself"
+    )]
+    AlreadyInitialized,
+    /// There is no home yet.
+    #[error("this home is not initialized: run `bowline init`")]
+    NotInitialized,
+    /// No unseal key was given.
+    #[error("the keys of this home are sealed and nothing to open them was given")]
+    Locked,
+    /// `unseal.key` is not 32 bytes.
+    #[error("an unseal key has 32 bytes, this one has {length}")]
+    UnsealKeyLength {
+        /// How many it has.
+        length: usize,
+    },
+    /// Another home's `unseal.key`.
+    #[error("unseal.key does not open this home: it is another home's, or was changed")]
+    UnsealKeyWrong,
+    /// A wrong passphrase.
+    #[error("the passphrase does not open this home")]
+    PassphraseWrong,
+    /// The home wants a passphrase.
+    #[error("the keys of this home are sealed under a passphrase: give --key-password-file FILE")]
+    PassphraseNeeded,
+    /// The home wants no passphrase.
+    #[error(
+        "the keys of this home are sealed under unseal.key, not under a passphrase: leave --key-password-file out"
+    )]
+    PassphraseNotUsed,
+    /// A short passphrase.
+    #[error(
+        "the passphrase has {length} bytes, at least {} are taken",
+        crate::sealing::PASSPHRASE_MIN
+    )]
+    PassphraseTooShort {
+        /// How many it has.
+        length: usize,
+    },
+    /// The private key of an authority is not here.
+    #[error("the private key of authority {authority} is kept outside this home")]
+    AuthorityKeyOffline {
+        /// The authority's id.
+        authority: String,
+    },
+
+    /// No private key in the text.
+    #[error("there is no private key in the PEM text")]
+    NoPrivateKeyInPem,
+    /// Bytes that are no key we know.
+    #[error(
+        "the private key does not read: RSA (2048 bits or more), P-256, P-384, P-521 and Ed25519 in PKCS#8, SEC1 or PKCS#1 do"
+    )]
+    PrivateKeyUnreadable,
+    /// An encrypted key without a password.
+    #[error("the private key is encrypted: give its password")]
+    PrivateKeyEncrypted,
+    /// A wrong password.
+    #[error("the password does not open the private key")]
+    PrivateKeyPasswordWrong,
+
+    /// No name.
+    #[error("a name is empty")]
+    NameEmpty,
+    /// A long name.
+    #[error(
+        "a name of {length} bytes is over the limit of {}",
+        crate::keyspace::NAME_BYTES_MAX
+    )]
+    NameTooLong {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// A long name for a home.
+    #[error(
+        "the home's name has {length} characters: with what is added for the authorities at most {limit} fit a common name"
+    )]
+    HomeNameTooLong {
+        /// Its length in characters.
+        length: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// Not a region.
+    #[error("region {region:?} is not one: lower-case letters, digits and hyphens, 32 at most")]
+    RegionInvalid {
+        /// What was given.
+        region: String,
+    },
+    /// Not a base URL.
+    #[error(
+        "{url:?} is not a base URL: write http://host[:port][/path] without query, 512 characters at most"
+    )]
+    UrlInvalid {
+        /// What was given.
+        url: String,
+    },
+    /// A time that no calendar has.
+    #[error("a time lies outside the years that can be written")]
+    MomentOutOfRange,
+    /// Many names.
+    #[error("{count} subject alternative names are over the limit of {limit} a certificate")]
+    TooManyNames {
+        /// How many there are.
+        count: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// A long chain.
+    #[error("{count} certificates beside the leaf are over the limit of {limit}")]
+    ChainTooLong {
+        /// How many there are.
+        count: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// The old key did not sign the renewal.
+    #[error("the renewal is not signed by the private key of {subject}")]
+    RenewalProof {
+        /// The subject of the certificate to renew.
+        subject: String,
+    },
+    /// A CRL does not read.
+    #[error(transparent)]
+    Crl(CrlError),
+    /// No certificate in a file.
+    #[error("there is no certificate in the file")]
+    NoCertificate,
+    /// No CRL in a file.
+    #[error("there is no CRL in the file: a PEM block X509 CRL, or DER")]
+    NoCrl,
+    /// No certification request in a file.
+    #[error(
+        "there is no certification request in the file: a PEM block CERTIFICATE REQUEST, or DER"
+    )]
+    NoCertificationRequest,
+
+    /// No such certificate.
+    #[error(
+        "there is no certificate {what} of ours that is not expired: `bowline cert list --expired` shows all"
+    )]
+    CertificateUnknown {
+        /// The serial number or name asked for.
+        what: String,
+    },
+    /// No such authority.
+    #[error("there is no authority {name:?}; there are: {}", listed(.known))]
+    AuthorityUnknown {
+        /// What was asked for.
+        name: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
+    /// No such trust anchor.
+    #[error("there is no trust anchor {name:?}; there are: {}", listed(.known))]
+    TrustAnchorUnknown {
+        /// What was asked for.
+        name: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
+    /// No such profile.
+    #[error("there is no profile {name:?}; there are: {}", listed(.known))]
+    ProfileUnknown {
+        /// What was asked for.
+        name: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
+    /// No such role.
+    #[error("there is no role {name:?}; there are: {}", listed(.known))]
+    RoleUnknown {
+        /// What was asked for.
+        name: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
+    /// The name is taken.
+    #[error(
+        "there is a {what} {name:?} already: choose another name, or add --if-missing to keep it as it is"
+    )]
+    Exists {
+        /// The kind of resource.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A page token that no page gave out.
+    #[error("`after` does not come from an earlier page")]
+    PageUnknown,
+
+    /// A role without permissions, or with two kinds of them.
+    #[error(
+        "a role takes either a policy document, or actions to allow together with the resources they are about"
+    )]
+    RolePermissionsNeeded,
+    /// A trust policy given twice.
+    #[error("a role takes either a trust policy document, or subjects and a trust anchor")]
+    RoleTrustTwice,
+    /// A trust policy that nearly anybody satisfies.
+    #[error(
+        "statement {statement} of the trust policy would let {} take the role: test {}, or say --any-certificate",
+        if *.anchored { "any certificate of the anchor" } else { "certificates of any trust anchor" },
+        if *.anchored { "aws:PrincipalTag/x509Subject/… or sts:SourceIdentity" } else { "aws:SourceArn and aws:PrincipalTag/x509Subject/…" }
+    )]
+    TrustPolicyOpen {
+        /// Its place, counted from 0.
+        statement: usize,
+        /// Whether it tests the trust anchor.
+        anchored: bool,
+        /// Whether it tests who the certificate is.
+        named: bool,
+    },
+    /// A subject test that does not read.
+    #[error(
+        "{text:?} is not a test of a certificate's subject: write FIELD=PATTERN, as in CN=web-* or x509SAN/DNS=*.example.com"
+    )]
+    SubjectTestInvalid {
+        /// What was given.
+        text: String,
+    },
+    /// An anchor without a source, or with two.
+    #[error("a trust anchor takes either a bundle of CA certificates or an authority of this home")]
+    AnchorSourceNeeded,
+    /// A bundle for an anchor that stands for an authority.
+    #[error(
+        "this trust anchor stands for authority {authority} of this home: its certificates are the authority's"
+    )]
+    AnchorIsOwn {
+        /// The authority's id.
+        authority: String,
+    },
+    /// A weak key.
+    #[error("CA certificate {subject} is not accepted: {reason}")]
+    AnchorKey {
+        /// Its subject.
+        subject: String,
+        /// What is wrong with the key.
+        reason: String,
+    },
+    /// A weak signature.
+    #[error("CA certificate {subject} is signed with {algorithm}: SHA-256 or stronger is accepted")]
+    AnchorSignatureAlgorithm {
+        /// Its subject.
+        subject: String,
+        /// The algorithm.
+        algorithm: String,
+    },
+    /// An old CA.
+    #[error("CA certificate {subject} expired at {}", crate::format_time(*.not_after))]
+    AnchorExpired {
+        /// Its subject.
+        subject: String,
+        /// Its last second.
+        not_after: Time,
+    },
+
+    /// A record of a newer program.
+    #[error(
+        "the {what} has format {found} and this program knows {known}: the home was written by a newer program; use that one"
+    )]
+    RecordFormat {
+        /// What it is.
+        what: &'static str,
+        /// The format found.
+        found: u8,
+        /// The newest format known.
+        known: u8,
+    },
+    /// A record that does not fit the store.
+    #[error("the {what} is too long: {limit}")]
+    RecordTooLong {
+        /// What it is.
+        what: &'static str,
+        /// The limit it is over.
+        limit: LimitError,
+    },
+
+    /// No such operation.
+    #[error("there is no operation {name:?}")]
+    UnknownOperation {
+        /// The name.
+        name: String,
+    },
+    /// An operation's input does not read.
+    #[error("the input of {name} does not read: {reason}")]
+    OperationInput {
+        /// The operation.
+        name: &'static str,
+        /// What the parser said.
+        reason: String,
+    },
+    /// A long body.
+    #[error("the body is over the limit of {limit} bytes")]
+    RequestBodyTooLong {
+        /// The most.
+        limit: usize,
+    },
+    /// A slow body.
+    #[error("the body did not arrive within {seconds} s")]
+    RequestBodySlow {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// A broken body.
+    #[error("the body ended before its length")]
+    RequestBodyBroken,
+    /// An STS call without a parameter.
+    #[error("the parameter {parameter} is missing")]
+    StsParameterMissing {
+        /// Its name.
+        parameter: &'static str,
+    },
+    /// An STS call we do not serve.
+    #[error("the action {action:?} is not served here: GetCallerIdentity is")]
+    StsActionUnknown {
+        /// The action.
+        action: String,
+    },
+    /// Another STS.
+    #[error("the version {version:?} is not served here: 2011-06-15 is")]
+    StsVersionUnknown {
+        /// The version.
+        version: String,
+    },
+    /// More in flight than there is room for.
+    #[error("too many requests are in flight: try again in a second")]
+    Busy,
+    /// An error that another process answered with.
+    #[error("{}", .0.message)]
+    Remote(PublicError),
+    /// Our fault.
+    #[error("internal error: {detail}")]
+    Internal {
+        /// For the log only.
+        detail: String,
+    },
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        "none".into()
+    } else {
+        names.join(", ")
+    }
+}

@@ -1,0 +1,410 @@
+//! Private keys and the concrete signers behind the [`Signer`] seam.
+//!
+//! P-384 keys sign with the `p384` crate (deterministic, RFC 6979, over any of the three
+//! SHA-2 digests); every other kind with `aws-lc-rs`.
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair,
+};
+use bowline_x509::pem;
+use bowline_x509::{KeyAlgorithm, PublicKey, SignError, SignatureAlgorithm, Signer};
+use p384::ecdsa::signature::hazmat::PrehashSigner;
+use p384::elliptic_curve::Generate;
+use p384::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey};
+use pkcs8::EncryptedPrivateKeyInfoRef;
+use zeroize::Zeroizing;
+
+use crate::environment::{Entropy, draw};
+use crate::error::Error;
+
+/// The kinds of key that can be generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySpec {
+    /// ECDSA on P-256, the default for leaves and issuing authorities.
+    P256,
+    /// ECDSA on P-384, the default for roots.
+    P384,
+    /// ECDSA on P-521.
+    P521,
+    /// RSA with a 2,048-bit modulus.
+    Rsa2048,
+    /// RSA with a 3,072-bit modulus.
+    Rsa3072,
+    /// RSA with a 4,096-bit modulus.
+    Rsa4096,
+    /// Ed25519. No Roles Anywhere client signs with it.
+    Ed25519,
+}
+
+impl KeySpec {
+    /// The kind of key that another key is, where that kind can be generated.
+    pub fn like(algorithm: KeyAlgorithm) -> Option<KeySpec> {
+        match algorithm {
+            KeyAlgorithm::P256 => Some(KeySpec::P256),
+            KeyAlgorithm::P384 => Some(KeySpec::P384),
+            KeyAlgorithm::P521 => Some(KeySpec::P521),
+            KeyAlgorithm::Rsa { bits: 2048 } => Some(KeySpec::Rsa2048),
+            KeyAlgorithm::Rsa { bits: 3072 } => Some(KeySpec::Rsa3072),
+            KeyAlgorithm::Rsa { bits: 4096 } => Some(KeySpec::Rsa4096),
+            KeyAlgorithm::Ed25519 => Some(KeySpec::Ed25519),
+            KeyAlgorithm::Rsa { .. } => None,
+        }
+    }
+}
+
+/// A private key that can sign. Its bytes are wiped when it is dropped, and it has no
+/// `Debug`, `Clone` or serialization by which it could leave unnoticed.
+pub struct PrivateKey {
+    pair: Pair,
+    public: PublicKey,
+    pkcs8: Zeroizing<Vec<u8>>,
+}
+
+enum Pair {
+    P256(EcdsaKeyPair),
+    P384(p384::ecdsa::SigningKey),
+    /// aws-lc-rs binds the digest to the key: one pair a digest, SHA-256, 384 and 512.
+    P521([EcdsaKeyPair; 3]),
+    Rsa(RsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl PrivateKey {
+    /// Generates a key.
+    pub fn generate(spec: KeySpec) -> Result<PrivateKey, Error> {
+        let failed = |_| Error::internal("the cryptographic library could not generate a key");
+        let rsa = |size| {
+            RsaKeyPair::generate(size).map_err(failed).and_then(|pair| {
+                AsDer::<Pkcs8V1Der<'_>>::as_der(&pair)
+                    .map(|der| Zeroizing::new(der.as_ref().to_vec()))
+                    .map_err(failed)
+            })
+        };
+        let ecdsa = |algorithm| {
+            EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new())
+                .map(|document| Zeroizing::new(document.as_ref().to_vec()))
+                .map_err(failed)
+        };
+        let pkcs8 = match spec {
+            KeySpec::P256 => ecdsa(&signature::ECDSA_P256_SHA256_ASN1_SIGNING)?,
+            KeySpec::P521 => ecdsa(&signature::ECDSA_P521_SHA512_ASN1_SIGNING)?,
+            KeySpec::P384 => {
+                let secret = p384::SecretKey::try_generate().map_err(|_| {
+                    Error::internal("the operating system gave no random bytes for a key")
+                })?;
+                let document = secret
+                    .to_pkcs8_der()
+                    .map_err(|_| Error::internal("a P-384 key could not be encoded"))?;
+                Zeroizing::new(document.as_bytes().to_vec())
+            }
+            KeySpec::Rsa2048 => rsa(KeySize::Rsa2048)?,
+            KeySpec::Rsa3072 => rsa(KeySize::Rsa3072)?,
+            KeySpec::Rsa4096 => rsa(KeySize::Rsa4096)?,
+            KeySpec::Ed25519 => {
+                let document =
+                    Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).map_err(failed)?;
+                Zeroizing::new(document.as_ref().to_vec())
+            }
+        };
+        PrivateKey::from_der(&pkcs8)
+    }
+
+    /// Reads an unencrypted key: PKCS#8 (RFC 5958), SEC1 (RFC 5915) or PKCS#1 (RFC 8017).
+    pub fn from_der(der: &[u8]) -> Result<PrivateKey, Error> {
+        let (pair, spki) = read_pair(der).ok_or(Error::PrivateKeyUnreadable)?;
+        let public = PublicKey::from_spki_der(&spki).map_err(Error::Key)?;
+        let pkcs8 = pair.to_pkcs8()?;
+        Ok(PrivateKey {
+            pair,
+            public,
+            pkcs8,
+        })
+    }
+
+    /// Reads a key from PEM. An encrypted one (PKCS#8, PBES2) needs its password.
+    pub fn from_pem(text: &[u8], password: Option<&[u8]>) -> Result<PrivateKey, Error> {
+        let blocks = pem::decode(text).map_err(Error::Pem)?;
+        let block = blocks
+            .iter()
+            .find(|block| block.label.ends_with("PRIVATE KEY"))
+            .ok_or(Error::NoPrivateKeyInPem)?;
+        if block.label != "ENCRYPTED PRIVATE KEY" {
+            return PrivateKey::from_der(&block.der);
+        }
+        let password = password.ok_or(Error::PrivateKeyEncrypted)?;
+        let encrypted = EncryptedPrivateKeyInfoRef::try_from(block.der.as_slice())
+            .map_err(|_| Error::PrivateKeyUnreadable)?;
+        let document = encrypted
+            .decrypt(password)
+            .map_err(|_| Error::PrivateKeyPasswordWrong)?;
+        PrivateKey::from_der(document.as_bytes())
+    }
+
+    /// The kind of key it is, where that kind can be generated.
+    pub fn spec(&self) -> Option<KeySpec> {
+        KeySpec::like(self.public.algorithm())
+    }
+
+    /// Whether a certificate (DER) is for this key.
+    pub fn is_key_of(&self, certificate: &[u8]) -> Result<bool, Error> {
+        Ok(bowline_x509::Certificate::from_der(certificate)?.spki_der() == self.public.spki_der())
+    }
+
+    /// The key as PKCS#8 PEM, unencrypted.
+    pub fn to_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(pem::encode("PRIVATE KEY", &self.pkcs8))
+    }
+
+    /// The key as PKCS#8 PEM under a password (PBES2: scrypt and AES-256-CBC), which openssl
+    /// and the Roles Anywhere helper read.
+    pub fn to_encrypted_pem(
+        &self,
+        password: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Result<String, Error> {
+        let failed = |_| Error::internal("a private key could not be encrypted");
+        let params = scrypt::Params::new(15, 8, 1)
+            .map_err(|_| Error::internal("scrypt refused its parameters"))?;
+        let (salt, iv) = (draw::<16>(entropy), draw::<16>(entropy));
+        let scheme = pkcs8::pkcs5::pbes2::Parameters::generate_scrypt_aes256cbc(params, &salt, iv)
+            .map_err(|_| Error::internal("PBES2 refused its parameters"))?;
+        let data = scheme.encrypt(password, &self.pkcs8).map_err(failed)?;
+        let info = pkcs8::EncryptedPrivateKeyInfoOwned {
+            encryption_algorithm: scheme.into(),
+            encrypted_data: der::asn1::OctetString::new(data)
+                .map_err(|_| Error::internal("an encrypted key is too long"))?,
+        };
+        let der = der::Encode::to_der(&info)
+            .map_err(|_| Error::internal("an encrypted key could not be encoded"))?;
+        Ok(pem::encode("ENCRYPTED PRIVATE KEY", &der))
+    }
+
+    /// The key as PKCS#8 DER; goes straight into a [`crate::sealing::Sealer`].
+    pub(crate) fn pkcs8(&self) -> &[u8] {
+        &self.pkcs8
+    }
+}
+
+impl Signer for PrivateKey {
+    fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let failed = |_| SignError {
+            reason: "the cryptographic library refused to sign".into(),
+        };
+        let rng = SystemRandom::new();
+        match (&self.pair, algorithm) {
+            (Pair::P256(pair), SignatureAlgorithm::EcdsaSha256) => pair
+                .sign(&rng, message)
+                .map(|s| s.as_ref().to_vec())
+                .map_err(failed),
+            (Pair::P384(key), _) => {
+                let digest = match algorithm {
+                    SignatureAlgorithm::EcdsaSha256 => &aws_lc_rs::digest::SHA256,
+                    SignatureAlgorithm::EcdsaSha384 => &aws_lc_rs::digest::SHA384,
+                    SignatureAlgorithm::EcdsaSha512 => &aws_lc_rs::digest::SHA512,
+                    _ => return Err(self.wrong_algorithm(algorithm)),
+                };
+                let prehash = aws_lc_rs::digest::digest(digest, message);
+                let signature: p384::ecdsa::DerSignature =
+                    key.sign_prehash(prehash.as_ref()).map_err(|_| SignError {
+                        reason: "the P-384 key refused to sign".into(),
+                    })?;
+                Ok(signature.as_bytes().to_vec())
+            }
+            (Pair::P521([sha256, sha384, sha512]), _) => {
+                let pair = match algorithm {
+                    SignatureAlgorithm::EcdsaSha256 => sha256,
+                    SignatureAlgorithm::EcdsaSha384 => sha384,
+                    SignatureAlgorithm::EcdsaSha512 => sha512,
+                    _ => return Err(self.wrong_algorithm(algorithm)),
+                };
+                pair.sign(&rng, message)
+                    .map(|s| s.as_ref().to_vec())
+                    .map_err(failed)
+            }
+            (Pair::Rsa(pair), _) => {
+                let padding: &dyn signature::RsaEncoding = match algorithm {
+                    SignatureAlgorithm::RsaPkcs1Sha256 => &signature::RSA_PKCS1_SHA256,
+                    SignatureAlgorithm::RsaPkcs1Sha384 => &signature::RSA_PKCS1_SHA384,
+                    SignatureAlgorithm::RsaPkcs1Sha512 => &signature::RSA_PKCS1_SHA512,
+                    _ => return Err(self.wrong_algorithm(algorithm)),
+                };
+                let mut out = vec![0; pair.public_modulus_len()];
+                pair.sign(padding, &rng, message, &mut out)
+                    .map_err(failed)?;
+                Ok(out)
+            }
+            (Pair::Ed25519(pair), SignatureAlgorithm::Ed25519) => {
+                Ok(pair.sign(message).as_ref().to_vec())
+            }
+            (Pair::P256(_) | Pair::Ed25519(_), _) => Err(self.wrong_algorithm(algorithm)),
+        }
+    }
+}
+
+impl PrivateKey {
+    fn wrong_algorithm(&self, algorithm: SignatureAlgorithm) -> SignError {
+        SignError {
+            reason: format!(
+                "a {} key does not sign with {algorithm}",
+                self.public.algorithm()
+            ),
+        }
+    }
+}
+
+impl Pair {
+    fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let failed = || Error::internal("a private key could not be encoded");
+        let bytes = match self {
+            Pair::P256(pair) => pair.to_pkcs8v1().map_err(|_| failed())?.as_ref().to_vec(),
+            Pair::P521([pair, ..]) => pair.to_pkcs8v1().map_err(|_| failed())?.as_ref().to_vec(),
+            Pair::P384(key) => key
+                .to_pkcs8_der()
+                .map_err(|_| failed())?
+                .as_bytes()
+                .to_vec(),
+            Pair::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair)
+                .map_err(|_| failed())?
+                .as_ref()
+                .to_vec(),
+            Pair::Ed25519(pair) => pair.to_pkcs8v1().map_err(|_| failed())?.as_ref().to_vec(),
+        };
+        Ok(Zeroizing::new(bytes))
+    }
+}
+
+/// Tries every kind of key and encoding; the algorithm identifier inside decides, so at most one fits.
+fn read_pair(der: &[u8]) -> Option<(Pair, Vec<u8>)> {
+    let ecdsa = |algorithm: &'static EcdsaSigningAlgorithm| {
+        EcdsaKeyPair::from_private_key_der(algorithm, der).ok()
+    };
+    let spki = |public: &dyn AsDer<PublicKeyX509Der<'static>>| {
+        public.as_der().ok().map(|der| der.as_ref().to_vec())
+    };
+    if let Some(pair) = ecdsa(&signature::ECDSA_P256_SHA256_ASN1_SIGNING) {
+        let spki = spki(pair.public_key())?;
+        return Some((Pair::P256(pair), spki));
+    }
+    let p384 =
+        p384::SecretKey::from_pkcs8_der(der).or_else(|_| p384::SecretKey::from_sec1_der(der));
+    if let Ok(secret) = p384 {
+        let spki = secret.public_key().to_public_key_der().ok()?.into_vec();
+        return Some((Pair::P384(secret.into()), spki));
+    }
+    if let (Some(sha256), Some(sha384), Some(sha512)) = (
+        ecdsa(&signature::ECDSA_P521_SHA256_ASN1_SIGNING),
+        ecdsa(&signature::ECDSA_P521_SHA384_ASN1_SIGNING),
+        ecdsa(&signature::ECDSA_P521_SHA512_ASN1_SIGNING),
+    ) {
+        let spki = spki(sha256.public_key())?;
+        return Some((Pair::P521([sha256, sha384, sha512]), spki));
+    }
+    if let Ok(pair) = RsaKeyPair::from_pkcs8(der).or_else(|_| RsaKeyPair::from_der(der)) {
+        let spki = spki(pair.public_key())?;
+        return Some((Pair::Rsa(pair), spki));
+    }
+    let pair = Ed25519KeyPair::from_pkcs8(der)
+        .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(der))
+        .ok()?;
+    let spki = spki(pair.public_key())?;
+    Some((Pair::Ed25519(pair), spki))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::SystemEntropy;
+
+    const ALL: [KeySpec; 5] = [
+        KeySpec::P256,
+        KeySpec::P384,
+        KeySpec::P521,
+        KeySpec::Rsa2048,
+        KeySpec::Ed25519,
+    ];
+
+    #[test]
+    fn every_kind_signs_what_its_public_key_verifies() {
+        for spec in ALL {
+            let key = PrivateKey::generate(spec).unwrap();
+            let algorithm = key.public_key().default_signature_algorithm();
+            let signature = key.sign(algorithm, b"message").unwrap();
+            key.public_key()
+                .verify(algorithm, b"message", &signature)
+                .unwrap();
+            assert!(
+                key.public_key()
+                    .verify(algorithm, b"massage", &signature)
+                    .is_err(),
+                "{spec:?}"
+            );
+            assert_eq!(KeySpec::like(key.public_key().algorithm()), Some(spec));
+        }
+    }
+
+    #[test]
+    fn ec_keys_sign_with_sha256_whatever_the_curve() {
+        for spec in [KeySpec::P256, KeySpec::P384, KeySpec::P521] {
+            let key = PrivateKey::generate(spec).unwrap();
+            let signature = key
+                .sign(SignatureAlgorithm::EcdsaSha256, b"message")
+                .unwrap();
+            key.public_key()
+                .verify(SignatureAlgorithm::EcdsaSha256, b"message", &signature)
+                .unwrap();
+        }
+    }
+
+    #[test]
+    fn every_kind_survives_its_pem_plain_and_encrypted() {
+        for spec in ALL {
+            let key = PrivateKey::generate(spec).unwrap();
+            let again = PrivateKey::from_pem(key.to_pem().as_bytes(), None).unwrap();
+            assert_eq!(again.public_key().spki_der(), key.public_key().spki_der());
+
+            let encrypted = key.to_encrypted_pem(b"password", &SystemEntropy).unwrap();
+            let again = PrivateKey::from_pem(encrypted.as_bytes(), Some(b"password")).unwrap();
+            assert_eq!(again.public_key().spki_der(), key.public_key().spki_der());
+            assert!(matches!(
+                PrivateKey::from_pem(encrypted.as_bytes(), None),
+                Err(Error::PrivateKeyEncrypted)
+            ));
+            assert!(matches!(
+                PrivateKey::from_pem(encrypted.as_bytes(), Some(b"other")),
+                Err(Error::PrivateKeyPasswordWrong)
+            ));
+        }
+    }
+
+    #[test]
+    fn a_key_refuses_an_algorithm_of_another_kind() {
+        let key = PrivateKey::generate(KeySpec::P256).unwrap();
+        let refused = key
+            .sign(SignatureAlgorithm::Ed25519, b"message")
+            .unwrap_err();
+        assert!(
+            refused.reason.contains("does not sign with"),
+            "{}",
+            refused.reason
+        );
+    }
+
+    #[test]
+    fn garbage_is_no_key() {
+        assert!(matches!(
+            PrivateKey::from_der(b"garbage"),
+            Err(Error::PrivateKeyUnreadable)
+        ));
+        assert!(matches!(
+            PrivateKey::from_pem(b"", None),
+            Err(Error::NoPrivateKeyInPem | Error::Pem(_))
+        ));
+    }
+}

@@ -1,0 +1,191 @@
+//! Every key of the store is built here and nowhere else.
+//!
+//! A key is a short word that names the kind, a slash, and the parts. Texts inside a longer
+//! key end in a NUL byte, which no name may hold, so that no name is the prefix of another's keys.
+
+use bowline_store::Key;
+use bowline_x509::{SerialNumber, Time};
+
+use crate::error::Error;
+
+/// The settings of the home: one record, whose presence says that the home is initialized.
+pub(crate) fn settings() -> Key {
+    fixed("settings")
+}
+
+/// The sealed master key.
+pub(crate) fn master() -> Key {
+    fixed("master")
+}
+
+/// The sealed session key ring.
+pub(crate) fn key_ring() -> Key {
+    fixed("key-ring")
+}
+
+/// The sealed private key of an authority.
+pub(crate) fn authority_key(authority: &str) -> Result<Key, Error> {
+    named("authority-key/", authority)
+}
+
+/// An authority, by its id.
+pub(crate) fn authority(id: &str) -> Result<Key, Error> {
+    named("authority/", id)
+}
+
+/// Every authority.
+pub(crate) fn authorities() -> Key {
+    fixed("authority/")
+}
+
+/// The last CRL number an authority gave out.
+pub(crate) fn crl_number(authority: &str) -> Result<Key, Error> {
+    named("crl-number/", authority)
+}
+
+/// A certificate we issued, by its serial number.
+pub(crate) fn certificate(serial: &SerialNumber) -> Key {
+    with_serial(b"certificate/".to_vec(), serial)
+}
+
+/// The certificates of one name, in the order of their ends.
+pub(crate) fn certificate_by_name(
+    name: &str,
+    not_after: Time,
+    serial: &SerialNumber,
+) -> Result<Key, Error> {
+    let mut bytes = certificates_by_name(name)?.as_bytes().to_vec();
+    push_time(&mut bytes, not_after);
+    Ok(with_serial(bytes, serial))
+}
+
+/// Every certificate of one name.
+pub(crate) fn certificates_by_name(name: &str) -> Result<Key, Error> {
+    terminated("certificate-name/", name)
+}
+
+/// Certificates by a subject alternative name.
+pub(crate) fn certificate_by_alt_name(name: &str, serial: &SerialNumber) -> Result<Key, Error> {
+    Ok(with_serial(
+        terminated("certificate-san/", name)?.as_bytes().to_vec(),
+        serial,
+    ))
+}
+
+/// All certificates in the order of their ends.
+pub(crate) fn certificate_by_end(not_after: Time, serial: &SerialNumber) -> Key {
+    let mut bytes = b"certificate-end/".to_vec();
+    push_time(&mut bytes, not_after);
+    with_serial(bytes, serial)
+}
+
+/// Prefix of [`certificate_by_end`].
+pub(crate) fn certificates_by_end() -> Key {
+    fixed("certificate-end/")
+}
+
+/// That a certificate is revoked, by the key that signed it and its serial number. The presence
+/// of this record ends the certificate and its sessions, and puts it on the CRL.
+pub(crate) fn revocation(issuer_key_id: &[u8], serial: &SerialNumber) -> Key {
+    with_serial(revocations_bytes(issuer_key_id), serial)
+}
+
+/// Every revocation of one issuer.
+pub(crate) fn revocations(issuer_key_id: &[u8]) -> Key {
+    key(revocations_bytes(issuer_key_id))
+}
+
+fn revocations_bytes(issuer_key_id: &[u8]) -> Vec<u8> {
+    let mut bytes = b"revocation/".to_vec();
+    bytes.extend_from_slice(hex::encode(issuer_key_id).as_bytes());
+    bytes.push(b'/');
+    bytes
+}
+
+/// A trust anchor, by its id.
+pub(crate) fn trust_anchor(id: &str) -> Result<Key, Error> {
+    named("trust-anchor/", id)
+}
+
+/// Every trust anchor.
+pub(crate) fn trust_anchors() -> Key {
+    fixed("trust-anchor/")
+}
+
+/// The id of the trust anchor with a name.
+pub(crate) fn trust_anchor_name(name: &str) -> Result<Key, Error> {
+    named("trust-anchor-name/", name)
+}
+
+/// A profile, by its id.
+pub(crate) fn profile(id: &str) -> Result<Key, Error> {
+    named("profile/", id)
+}
+
+/// Every profile.
+pub(crate) fn profiles() -> Key {
+    fixed("profile/")
+}
+
+/// The id of the profile with a name.
+pub(crate) fn profile_name(name: &str) -> Result<Key, Error> {
+    named("profile-name/", name)
+}
+
+/// A role, by its name.
+pub(crate) fn role(name: &str) -> Result<Key, Error> {
+    named("role/", name)
+}
+
+/// Every role.
+pub(crate) fn roles() -> Key {
+    fixed("role/")
+}
+
+/// The event log; events are appended under it.
+pub(crate) fn events() -> Key {
+    fixed("event/")
+}
+
+fn fixed(text: &'static str) -> Key {
+    key(text.as_bytes().to_vec())
+}
+
+fn named(prefix: &str, name: &str) -> Result<Key, Error> {
+    if name.is_empty() {
+        return Err(Error::NameEmpty);
+    }
+    Key::new(format!("{prefix}{name}")).map_err(|_| Error::NameTooLong { length: name.len() })
+}
+
+fn terminated(prefix: &str, name: &str) -> Result<Key, Error> {
+    if name.len() > NAME_BYTES_MAX {
+        return Err(Error::NameTooLong { length: name.len() });
+    }
+    Key::new(format!("{prefix}{name}\0")).map_err(|_| Error::NameTooLong { length: name.len() })
+}
+
+fn push_time(bytes: &mut Vec<u8>, time: Time) {
+    bytes.extend_from_slice(&time_bytes(time));
+}
+
+/// A time as bytes that sort as times do.
+pub(crate) fn time_bytes(time: Time) -> [u8; TIME_LEN] {
+    // Times before 1970 must sort below all others, so the sign bit is flipped.
+    (time.timestamp() as u64 ^ (1 << 63)).to_be_bytes()
+}
+
+fn with_serial(mut bytes: Vec<u8>, serial: &SerialNumber) -> Key {
+    bytes.extend_from_slice(serial.to_hex().as_bytes());
+    key(bytes)
+}
+
+fn key(bytes: Vec<u8>) -> Key {
+    // Cannot fail: a kind, a bounded name, 8 bytes of time and 40 of serial are under 512 bytes.
+    Key::new(bytes).expect("keys built here are short")
+}
+
+/// How many bytes a time has in a key.
+pub(crate) const TIME_LEN: usize = 8;
+/// The longest name that is indexed, in bytes. A DNS name ends at 253; a URI may be longer and is then refused.
+pub(crate) const NAME_BYTES_MAX: usize = 400;

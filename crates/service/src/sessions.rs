@@ -1,0 +1,348 @@
+//! Trading a certificate for temporary credentials: the exchange, and why it was refused.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bowline_sigv4::{Body, Rules, SignedRequest, x509::Presented};
+use bowline_store::Commit;
+use bowline_trust::{Denial, Draw, Role, SessionRequest, TrustAnchor, authorize};
+use bowline_x509::path::{self, PathRules, VerifiedPath};
+use bowline_x509::{Certificate, Time};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::audit::Event;
+use crate::caller::Caller;
+use crate::environment::draw;
+use crate::error::Error;
+use crate::initialize::Settings;
+use crate::operation::Operation;
+use crate::service::Service;
+use crate::wire::WireRequest;
+
+/// Where sessions are created.
+pub const PATH: &str = "/sessions";
+
+/// Trades the certificate that signed a request for temporary credentials of the role it names.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateSession {
+    /// The request as it came, signed with AWS4-X509.
+    pub request: WireRequest,
+}
+
+/// A secret text: shown to nobody by accident, wiped when dropped.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret::from)
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Secret {
+        Secret(Zeroizing::new(text))
+    }
+}
+
+impl Secret {
+    /// The text itself, for the one place that hands it to its owner.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Temporary credentials, and whose they are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SessionCredentials {
+    /// Names the credentials in every request signed with them.
+    pub access_key_id: String,
+    /// Signs.
+    pub secret_access_key: Secret,
+    /// Goes with every request.
+    pub session_token: Secret,
+    /// When they stop being accepted.
+    pub expiration: Time,
+    /// `arn:aws:sts::…:assumed-role/ROLE/SESSION`.
+    pub assumed_role_arn: String,
+    /// `AROA…:SESSION`.
+    pub assumed_role_id: String,
+    /// The role's ARN.
+    pub role_arn: String,
+    /// Who the certificate is, as it stays with every later request.
+    pub source_identity: String,
+    /// The subject's ARN.
+    pub subject_arn: String,
+    /// The token's share of the largest token, in percent.
+    pub packed_policy_size: u32,
+}
+
+/// The parameters of CreateSession, from the query or from the body.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Parameters {
+    profile_arn: Option<String>,
+    role_arn: Option<String>,
+    trust_anchor_arn: Option<String>,
+    duration_seconds: Option<u32>,
+    role_session_name: Option<String>,
+}
+
+impl Operation for CreateSession {
+    const NAME: &'static str = "create-session";
+    type Answer = SessionCredentials;
+
+    /// The signature is the authorization: whoever brings the request.
+    fn run(self, service: &Service, caller: &Caller) -> Result<SessionCredentials, Error> {
+        let settings = service.settings()?;
+        let now = service.now();
+        // 1. Who signed, and did they. Cheap, and before anything is looked up.
+        let signed = signed_request(&self.request);
+        let presented = Presented::parse(&signed, &rules(&settings))?;
+        let parameters = Parameters::read(&self.request)?;
+        let authenticated = presented.verify(now)?;
+
+        // 2. What is asked for.
+        let anchor = service.anchor(need(
+            "trustAnchorArn",
+            parameters.trust_anchor_arn.as_deref(),
+        )?)?;
+        let profile = service.profile(need("profileArn", parameters.profile_arn.as_deref())?)?;
+        let role = service.role(need("roleArn", parameters.role_arn.as_deref())?);
+
+        // 3. Is the certificate believed.
+        let leaf = authenticated.leaf();
+        let path = service.verify_path(leaf, authenticated.chain(), &anchor, now)?;
+        let role = match role {
+            Ok(role) => role,
+            // Only a certificate that is believed hears anything, and it hears no more than AWS says.
+            Err(Error::RoleUnknown { name, .. }) => {
+                return Err(Error::SessionRoleUnknown { role: name });
+            }
+            Err(error) => return Err(error),
+        };
+
+        // 4. The one decision of the system.
+        let request = SessionRequest {
+            path: &path,
+            partition: &settings.partition,
+            region: &settings.region,
+            trust_anchor: &anchor,
+            profile: &profile,
+            role: &role,
+            duration_seconds: parameters.duration_seconds,
+            role_session_name: parameters.role_session_name.as_deref(),
+            session_policies: &[],
+            now,
+            source_ip: caller.source(),
+            settings: settings.session_settings(),
+        };
+        let grant = match authorize(&request) {
+            Ok(grant) => grant,
+            Err(denial) => {
+                return Err(service.record_denial(leaf, &settings, &role, denial, caller, now));
+            }
+        };
+
+        // 5. Credentials.
+        let credentials = service
+            .key_ring()?
+            .seal(&grant, &Draw::from(draw::<37>(&*service.entropy)));
+
+        // 6. Told before they are given.
+        let claims = grant.claims();
+        let event = Event::SessionCreated {
+            session: hex::encode(credentials.session_id),
+            access_key_id: credentials.access_key_id.to_string(),
+            role: claims.role_arn(),
+            trust_anchor: grant.trust_anchor_arn().into(),
+            profile: grant.profile_arn().into(),
+            serial: leaf.serial().to_hex(),
+            subject: leaf.subject().to_string(),
+            source_identity: claims.source_identity.clone(),
+            expires: credentials.expiration,
+        };
+        service.commit(Commit::new(), caller, now, event)?;
+
+        Ok(SessionCredentials {
+            access_key_id: credentials.access_key_id.to_string(),
+            secret_access_key: Secret(credentials.secret_access_key),
+            session_token: Secret::from(credentials.session_token),
+            expiration: credentials.expiration,
+            assumed_role_arn: claims.assumed_role_arn(),
+            assumed_role_id: claims.assumed_role_id(),
+            role_arn: claims.role_arn(),
+            source_identity: claims.source_identity.clone(),
+            subject_arn: grant.subject_arn().into(),
+            packed_policy_size: credentials.packed_policy_size.into(),
+        })
+    }
+}
+
+impl Settings {
+    pub(crate) fn session_settings(&self) -> bowline_trust::Settings {
+        bowline_trust::Settings {
+            credentials_end_with_certificate: self.credentials_end_with_certificate,
+        }
+    }
+}
+
+/// What a signature on a CreateSession may say.
+pub(crate) fn rules(settings: &Settings) -> Rules {
+    let mut rules = Rules::default();
+    if settings.enforce_region {
+        rules.regions = bowline_sigv4::Allowed::only([settings.region.clone()]);
+    }
+    rules
+}
+
+pub(crate) fn signed_request(request: &WireRequest) -> SignedRequest<'_> {
+    SignedRequest::new(
+        &request.method,
+        &request.target,
+        &request.headers,
+        Body::Bytes(&request.body),
+    )
+}
+
+fn need<'a>(parameter: &'static str, value: Option<&'a str>) -> Result<&'a str, Error> {
+    value
+        .filter(|value| !value.is_empty())
+        .ok_or(Error::SessionParameterMissing { parameter })
+}
+
+impl Parameters {
+    /// Joins query and body. Where both name something, they must agree.
+    fn read(request: &WireRequest) -> Result<Parameters, Error> {
+        let mut parameters = if request.body.iter().all(u8::is_ascii_whitespace) {
+            Parameters::default()
+        } else {
+            serde_json::from_slice(&request.body).map_err(|error| Error::SessionBody {
+                reason: error.to_string(),
+            })?
+        };
+        for (name, value) in query_parameters(&request.target) {
+            let place = match name.as_str() {
+                "profileArn" => &mut parameters.profile_arn,
+                "roleArn" => &mut parameters.role_arn,
+                "trustAnchorArn" => &mut parameters.trust_anchor_arn,
+                "roleSessionName" => &mut parameters.role_session_name,
+                _ => continue,
+            };
+            match place {
+                Some(other) if *other != value => {
+                    return Err(Error::SessionParameterTwice {
+                        parameter: name,
+                        query: value,
+                        body: other.clone(),
+                    });
+                }
+                Some(_) | None => *place = Some(value),
+            }
+        }
+        Ok(parameters)
+    }
+}
+
+/// The parameters of a query, decoded.
+fn query_parameters(target: &str) -> Vec<(String, String)> {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect()
+}
+
+impl Service {
+    /// Verifies a leaf up to an anchor, and that nothing on the way is revoked. A path that was found good stays
+    /// good while its certificates, its anchor and the clock say so; revocations are asked about every time.
+    pub(crate) fn verify_path(
+        &self,
+        leaf: &Certificate,
+        chain: &[Certificate],
+        anchor: &TrustAnchor,
+        now: Time,
+    ) -> Result<Arc<VerifiedPath>, Error> {
+        let anchors = self.anchor_certificates(anchor)?;
+        let question = fingerprint_of(leaf, chain, &anchors);
+        let path = match self.cache.path(&question, now) {
+            Some(path) => path,
+            None => {
+                let rules = PathRules::authentication();
+                let path = Arc::new(path::verify(leaf, chain, &anchors, &[], &rules, now)?);
+                self.cache.keep_path(question, path.clone(), now);
+                path
+            }
+        };
+        for pair in path.certificates().windows(2) {
+            let [certificate, issuer] = pair else {
+                continue;
+            };
+            let issuer_key = issuer
+                .public_key()
+                .map_err(|error| Error::Key(error.clone()))?;
+            if let Some(revoked) = self.revocation(&issuer_key.key_id(), certificate.serial())? {
+                return Err(Error::CertificateIsRevoked {
+                    serial: certificate.serial().to_hex(),
+                    at: revoked.at,
+                    reason: revoked.reason,
+                });
+            }
+        }
+        Ok(path)
+    }
+
+    /// Writes down that an authenticated certificate was refused. The refusal stands whether or not that succeeds.
+    fn record_denial(
+        &self,
+        leaf: &Certificate,
+        settings: &Settings,
+        role: &Role,
+        denial: Denial,
+        caller: &Caller,
+        now: Time,
+    ) -> Error {
+        let event = Event::SessionDenied {
+            code: denial.code().into(),
+            reason: denial.to_string(),
+            role: settings.role_arn(role),
+            serial: leaf.serial().to_hex(),
+            subject: leaf.subject().to_string(),
+        };
+        match self.commit(Commit::new(), caller, now, event) {
+            Ok(()) => Error::SessionDenied {
+                denial: Box::new(denial),
+                role: settings.role_arn(role),
+            },
+            Err(error) => error,
+        }
+    }
+}
+
+/// SHA-256 over everything a path was found from.
+fn fingerprint_of(leaf: &Certificate, chain: &[Certificate], anchors: &[Certificate]) -> [u8; 32] {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    context.update(&leaf.fingerprint());
+    // The counts keep a chain from passing for anchors.
+    context.update(&(chain.len() as u64).to_be_bytes());
+    for certificate in chain.iter().chain(anchors) {
+        context.update(&certificate.fingerprint());
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    digest
+}
