@@ -1,1 +1,23 @@
-//! HTTP dialects, one thin module each, both ends of the wire; TLS from our own CA.
+//! The HTTP skin: one thin module for each wire dialect, both ends of each; TLS from our own CA.
+//!
+//! A handler parses, builds the same operation value that the command line builds, and
+//! renders the answer in its dialect. Nothing is decided here.
+//!
+//! - [`sessions`]: IAM Roles Anywhere, `POST /sessions`.
+//! - [`sts`]: the STS query protocol.
+//! - [`operations`]: `POST /v1/<operation>` and the control socket.
+//! - [`publication`]: what everybody may fetch: roots, CA certificates, CRLs, health.
+
+mod listen;
+mod message;
+pub mod operations;
+mod pool;
+mod publication;
+mod router;
+pub mod sessions;
+pub mod sts;
+mod tls;
+mod transport;
+
+pub use listen::{Config, Running, ServeError, serve};
+pub use transport::{Endpoint, Signing, TransportError, Trust};
