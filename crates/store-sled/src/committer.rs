@@ -1,0 +1,144 @@
+//! The one thread that writes: many commits, one sync, one batch, then the answers.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bowline_store::{Commit, Committed, StoreError, decide};
+
+use crate::index::{Changes, GroupView};
+use crate::journal::{AppendError, Journal};
+use crate::store::Shared;
+
+/// The most commits in a group: a bound on what the first of them waits for.
+const GROUP_COMMITS_MAX: usize = 256;
+
+/// No commit joins a group that has reached this: a bound on one write.
+const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+pub(crate) type Answer = Result<Committed, StoreError>;
+
+/// A commit, and the caller who waits for it.
+pub(crate) struct Request {
+    pub(crate) commit: Commit,
+    pub(crate) answer: SyncSender<Answer>,
+}
+
+/// Writes what arrives until no one is left who could send more.
+pub(crate) fn run(requests: &Receiver<Request>, journal: Journal, shared: Arc<Shared>) {
+    let mut committer = Committer {
+        journal,
+        shared,
+        stopped: None,
+    };
+    while let Ok(first) = requests.recv() {
+        let group = gather(first, requests);
+        committer.commit(group);
+    }
+}
+
+/// Whoever is waiting already shares the sync; nobody is waited for.
+fn gather(first: Request, requests: &Receiver<Request>) -> Vec<Request> {
+    let mut bytes = first.commit.bytes();
+    let mut group = vec![first];
+    while group.len() < GROUP_COMMITS_MAX && bytes < GROUP_BYTES_MAX {
+        let Ok(request) = requests.try_recv() else {
+            break;
+        };
+        bytes += request.commit.bytes();
+        group.push(request);
+    }
+    group
+}
+
+struct Committer {
+    journal: Journal,
+    shared: Arc<Shared>,
+    /// Why nothing is written any more.
+    stopped: Option<String>,
+}
+
+impl Committer {
+    fn commit(&mut self, group: Vec<Request>) {
+        let mut answers = Vec::with_capacity(group.len());
+        let mut waiting = Vec::with_capacity(group.len());
+        let mut changes = Changes::default();
+
+        // 1. Decide each against the index and the commits before it.
+        self.journal.begin();
+        for Request { commit, answer } in group {
+            answers.push(self.decide(commit, &mut changes));
+            waiting.push(answer);
+        }
+
+        // 2. Keep what was decided. If that fails, it fails for all: the later may rely on the earlier.
+        if !changes.is_empty()
+            && let Err(error) = self.keep(changes)
+        {
+            for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
+                *answer = Err(error.clone());
+            }
+        }
+
+        // 3. Answer. A caller who has gone away does not mind.
+        for (waiting, answer) in waiting.into_iter().zip(answers) {
+            let _ = waiting.send(answer);
+        }
+    }
+
+    fn decide(&mut self, commit: Commit, changes: &mut Changes) -> Answer {
+        self.shared.check_open()?;
+        if let Some(reason) = &self.stopped {
+            return Err(StoreError::Unavailable {
+                reason: reason.clone(),
+            });
+        }
+        let view = GroupView {
+            index: &self.shared.index,
+            changes,
+        };
+        let mut effect = decide(commit, &view).map_err(|error| match error {
+            StoreError::Corrupt { reason } => self.shared.close(reason),
+            error => error,
+        })?;
+        if !effect.is_empty() {
+            self.journal.push(&effect);
+        }
+        let committed = std::mem::take(&mut effect.committed);
+        changes.add(effect);
+        Ok(committed)
+    }
+
+    fn keep(&mut self, changes: Changes) -> Result<(), StoreError> {
+        // 1. The journal: from here on the group survives.
+        let position = match self.journal.append(now()) {
+            Ok(position) => position,
+            Err(AppendError::NotWritten(error)) => {
+                return Err(StoreError::Unavailable {
+                    reason: format!("the journal could not be written: {error}"),
+                });
+            }
+            Err(AppendError::Unknown(error)) => {
+                let reason = format!("the journal could not be synced: {error}");
+                self.stopped = Some(format!("writing has stopped, start again: {reason}"));
+                return Err(StoreError::Unknown { reason });
+            }
+        };
+        self.shared.acknowledge(position.sequence);
+
+        // 2. The index: from here on the group is seen.
+        self.shared
+            .index
+            .apply(changes, position)
+            .map_err(|reason| {
+                self.shared.close(reason.clone());
+                StoreError::Unknown { reason }
+            })
+    }
+}
+
+/// Seconds since 1970, for the journal's records; a clock before that is as wrong as one at it.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,114 @@
+//! The index: what the journal says, in an order that can be looked up. It can always be made again.
+
+mod memory;
+mod tree;
+
+use std::collections::BTreeMap;
+
+use bowline_store::{Effect, Key, StoreError, Value, View};
+
+pub(crate) use memory::MemoryIndex;
+pub(crate) use tree::{IndexError, SledIndex};
+
+use crate::journal::Position;
+
+/// What a read found: a record, none, or something that was never written.
+pub(crate) type Found<T> = Result<T, Damage>;
+
+/// What was read is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Damage(pub(crate) String);
+
+/// Changes not yet in the index, each record once and in key order.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) records: BTreeMap<Key, Option<Value>>,
+    pub(crate) numbers: BTreeMap<Key, u64>,
+}
+
+impl Changes {
+    /// Adds what a later commit changes.
+    pub(crate) fn add(&mut self, effect: Effect) {
+        self.records.extend(effect.records);
+        self.numbers.extend(effect.numbers);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.numbers.is_empty()
+    }
+}
+
+/// Answers reads, and takes the journal's changes in its order.
+pub(crate) enum Index {
+    /// On disk, for a home of any size.
+    Sled(SledIndex),
+    /// Made from a short journal, for a process that does little.
+    Memory(MemoryIndex),
+}
+
+impl Index {
+    pub(crate) fn get(&self, key: &Key) -> Found<Option<Value>> {
+        match self {
+            Index::Sled(index) => index.get(key),
+            Index::Memory(index) => Ok(index.get(key)),
+        }
+    }
+
+    pub(crate) fn scan(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Found<Vec<(Key, Value)>> {
+        match self {
+            Index::Sled(index) => index.scan(prefix, after, limit),
+            Index::Memory(index) => Ok(index.scan(prefix, after, limit)),
+        }
+    }
+
+    pub(crate) fn last_number(&self, prefix: &Key) -> Found<u64> {
+        match self {
+            Index::Sled(index) => index.last_number(prefix),
+            Index::Memory(index) => Ok(index.last_number(prefix)),
+        }
+    }
+
+    /// Applies all changes, and that the journal was applied up to `position`, or nothing.
+    pub(crate) fn apply(&self, changes: Changes, position: &Position) -> Result<(), String> {
+        match self {
+            Index::Sled(index) => index.apply(&changes, position),
+            Index::Memory(index) => {
+                index.apply(changes);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The index with the changes of a group that is being decided.
+pub(crate) struct GroupView<'a> {
+    pub(crate) index: &'a Index,
+    pub(crate) changes: &'a Changes,
+}
+
+impl View for GroupView<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Value>, StoreError> {
+        match self.changes.records.get(key) {
+            Some(value) => Ok(value.clone()),
+            None => self.index.get(key).map_err(StoreError::from),
+        }
+    }
+
+    fn last_number(&self, prefix: &Key) -> Result<u64, StoreError> {
+        match self.changes.numbers.get(prefix) {
+            Some(number) => Ok(*number),
+            None => self.index.last_number(prefix).map_err(StoreError::from),
+        }
+    }
+}
+
+impl From<Damage> for StoreError {
+    fn from(Damage(reason): Damage) -> StoreError {
+        StoreError::Corrupt { reason }
+    }
+}

@@ -1,0 +1,53 @@
+//! How an engine is opened: for long, or for one command.
+
+/// What a process that opens a home expects to do with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SledOptions {
+    /// How much of the index sled may keep in memory.
+    pub cache_bytes: u64,
+    /// How many commits may wait; one more is [`Unavailable`](bowline_store::StoreError::Unavailable).
+    pub queue_commits: usize,
+    /// How much of the journal is read back at opening although the index has it already, newest segments
+    /// first, to find damage while the index could still make up for it.
+    pub verify_bytes: u64,
+    /// A journal shorter than this is read into memory instead of starting sled. The index on disk
+    /// then stays behind until the next opening that uses it.
+    pub memory_journal_bytes: u64,
+}
+
+/// sled's cache: its own default of 1 GiB is for machines that do nothing else.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Several times the callers a busy server has waiting, and 1 GiB of the largest commits.
+const QUEUE_COMMITS: usize = 1_024;
+
+/// What reads in the time that starting sled takes: about 5 ms of one core.
+const ONE_SHOT_JOURNAL_BYTES: u64 = 4 * 1024 * 1024;
+
+impl SledOptions {
+    /// For a process that stays: the whole journal is verified, and the index is used.
+    pub fn server() -> SledOptions {
+        SledOptions {
+            cache_bytes: CACHE_BYTES,
+            queue_commits: QUEUE_COMMITS,
+            verify_bytes: u64::MAX,
+            memory_journal_bytes: 0,
+        }
+    }
+
+    /// For a process that does one thing and ends: a short journal is read, a long one is left to the index.
+    pub fn one_shot() -> SledOptions {
+        SledOptions {
+            cache_bytes: CACHE_BYTES,
+            queue_commits: QUEUE_COMMITS,
+            verify_bytes: ONE_SHOT_JOURNAL_BYTES,
+            memory_journal_bytes: ONE_SHOT_JOURNAL_BYTES,
+        }
+    }
+}
+
+impl Default for SledOptions {
+    fn default() -> SledOptions {
+        SledOptions::server()
+    }
+}

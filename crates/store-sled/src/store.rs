@@ -1,0 +1,197 @@
+//! The engine itself: reads from the index, commits through the queue.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use bowline_store::{
+    Commit, Committed, Key, LimitError, SCAN_RECORDS_MAX, Store, StoreError, Value,
+};
+
+use crate::committer::{self, Answer, Request};
+use crate::index::{Damage, Found, Index};
+use crate::journal::{Disk, SystemDisk};
+use crate::lock::{HomeLock, IndexState};
+use crate::open::{Opened, open};
+use crate::{OpenError, Opening, SledOptions};
+
+/// A home that is open. Dropping it finishes the commits under way, closes the index and lets the home go.
+pub struct SledStore {
+    /// None once dropping has begun, so that the committer sees the end.
+    requests: Option<SyncSender<Request>>,
+    committer: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    opening: Opening,
+}
+
+impl std::fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SledStore")
+            .field("opening", &self.opening)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SledStore {
+    /// Takes the home, which must exist, and makes it whole; in an empty one, begins a store.
+    ///
+    /// Blocks for as long as making the index takes, if that is what it needs.
+    pub fn open(home: &Path, options: &SledOptions) -> Result<SledStore, OpenError> {
+        SledStore::open_with(home, options, Box::new(SystemDisk))
+    }
+
+    /// Like [`SledStore::open`], with the journal's writes going through `disk`.
+    pub(crate) fn open_with(
+        home: &Path,
+        options: &SledOptions,
+        disk: Box<dyn Disk>,
+    ) -> Result<SledStore, OpenError> {
+        let opened = open(home, options, disk)?;
+        SledStore::start(home, options, opened)
+    }
+
+    pub(crate) fn start(
+        home: &Path,
+        options: &SledOptions,
+        opened: Opened,
+    ) -> Result<SledStore, OpenError> {
+        let shared = Arc::new(Shared {
+            index: opened.index,
+            lock: Mutex::new(opened.lock),
+            closed: OnceLock::new(),
+        });
+        let (requests, received) = sync_channel(options.queue_commits);
+        let journal = opened.journal;
+        let committer = Builder::new()
+            .name("store-committer".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || committer::run(&received, journal, shared)
+            })
+            .map_err(|source| OpenError::io("start a thread for", home, source))?;
+        Ok(SledStore {
+            requests: Some(requests),
+            committer: Some(committer),
+            shared,
+            opening: opened.opening,
+        })
+    }
+
+    /// Puts a commit into the queue; its answer comes later.
+    pub(crate) fn submit(&self, commit: Commit) -> Result<Receiver<Answer>, StoreError> {
+        // Before it takes a place in the queue; the committer asks again, as every engine's decision does.
+        commit.check()?;
+        let ended = || StoreError::Unavailable {
+            reason: "the committer has ended".to_owned(),
+        };
+        let (answer, answered) = sync_channel(1);
+        let requests = self.requests.as_ref().ok_or_else(ended)?;
+        match requests.try_send(Request { commit, answer }) {
+            Ok(()) => Ok(answered),
+            Err(TrySendError::Full(_)) => Err(StoreError::Unavailable {
+                reason: "as many commits are waiting as may".to_owned(),
+            }),
+            Err(TrySendError::Disconnected(_)) => Err(ended()),
+        }
+    }
+
+    /// What opening the home had to do.
+    pub fn opening(&self) -> &Opening {
+        &self.opening
+    }
+}
+
+impl Store for SledStore {
+    fn get(&self, key: &Key) -> Result<Option<Value>, StoreError> {
+        self.shared.read(|index| index.get(key))
+    }
+
+    fn scan(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Value)>, StoreError> {
+        if limit > SCAN_RECORDS_MAX {
+            return Err(LimitError::ScanTooLong { records: limit }.into());
+        }
+        self.shared.read(|index| index.scan(prefix, after, limit))
+    }
+
+    fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let answered = self.submit(commit)?;
+        answered.recv().unwrap_or_else(|_| {
+            Err(StoreError::Unknown {
+                reason: "the committer ended before it answered".to_owned(),
+            })
+        })
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(committer) = self.committer.take() {
+            // It ended by panicking at worst, which its callers were told.
+            let _ = committer.join();
+        }
+    }
+}
+
+/// What readers and the committer share.
+pub(crate) struct Shared {
+    pub(crate) index: Index,
+    lock: Mutex<HomeLock>,
+    /// Why nothing is answered any more.
+    closed: OnceLock<String>,
+}
+
+impl Shared {
+    fn read<T>(&self, read: impl FnOnce(&Index) -> Found<T>) -> Result<T, StoreError> {
+        self.check_open()?;
+        read(&self.index).map_err(|Damage(reason)| self.close(reason))
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), StoreError> {
+        match self.closed.get() {
+            None => Ok(()),
+            Some(reason) => Err(StoreError::Unavailable {
+                reason: format!("it has closed itself, start again: {reason}"),
+            }),
+        }
+    }
+
+    /// Answers nothing any more, and leaves a note that the index must be made again.
+    pub(crate) fn close(&self, reason: String) -> StoreError {
+        let reason = self.closed.get_or_init(|| reason).clone();
+        if matches!(self.index, Index::Sled(_)) {
+            // Without the note, the next opening finds the damage where this one did.
+            let _ = self.lock().set_index(IndexState::Damaged);
+        }
+        StoreError::Corrupt { reason }
+    }
+
+    pub(crate) fn acknowledge(&self, sequence: u64) {
+        // The note only helps to tell a torn tail from damage later. Without it the commits are as durable.
+        let _ = self.lock().set_acknowledged(sequence);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HomeLock> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let closed = self.closed.get().is_some();
+        let Index::Sled(index) = &mut self.index else {
+            return;
+        };
+        if index.close().is_ok() && !closed {
+            let lock = self.lock.get_mut().unwrap_or_else(PoisonError::into_inner);
+            // A lost note costs a rebuild after the machine stops, nothing else.
+            let _ = lock.set_index_unsynced(IndexState::Clean);
+        }
+    }
+}
