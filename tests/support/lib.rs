@@ -1,1 +1,14 @@
-//! What the test files share.
+//! What the test files share: the program, built once; a throw-away home to run it in; a server
+//! that ends with its test; and the clients other people wrote.
+
+mod binary;
+mod clients;
+mod command;
+mod home;
+mod server;
+
+pub use binary::{bowline_binary, target_directory, workspace_root};
+pub use clients::{Client, Clients, clients};
+pub use command::{Finished, clean, run};
+pub use home::Home;
+pub use server::Server;

@@ -1,0 +1,215 @@
+//! Installs the real clients, once per machine, below the target directory.
+
+use crate::binary::{target_directory, workspace_root};
+use crate::command::run;
+use std::fs::{File, create_dir_all, read_to_string, remove_dir_all, rename, write};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// AWS's credential helper, as `go install` takes it.
+const SIGNING_HELPER: &str = "github.com/aws/rolesanywhere-credential-helper@v1.8.0";
+
+/// The last part of that module's path: the name `go install` gives the program.
+const SIGNING_HELPER_BUILT: &str = "rolesanywhere-credential-helper";
+
+/// A client that other people wrote: where it is, or why it is not here.
+pub type Client = Result<PathBuf, Missing>;
+
+/// Why a client is not here.
+#[derive(Clone, Debug)]
+pub enum Missing {
+    /// Something that this machine or its configuration lacks.
+    Here(String),
+    /// Its registry answered that it does not hand the package out. No machine behind that registry
+    /// can do anything about it.
+    Refused(String),
+}
+
+/// The clients, each installed or with the reason why not.
+pub struct Clients {
+    /// Python with `iam-rolesanywhere-session` and `boto3`.
+    pub python: Client,
+    /// The AWS command line.
+    pub aws: Client,
+    /// AWS's `aws_signing_helper`.
+    pub signing_helper: Client,
+    /// `openssl` of this machine.
+    pub openssl: Client,
+}
+
+impl Clients {
+    /// The client's path. Where it is missing: a failure when `CI=true`, because there nobody reads
+    /// what was skipped; otherwise a count on standard error, past the test runner's capture, and
+    /// `None`. A client that its own registry refuses is skipped under CI too, and written to
+    /// `interop/not-run` below the target directory, which `.ci/run` prints last.
+    #[track_caller]
+    pub fn need(client: &Client) -> Option<&Path> {
+        static SKIPPED: AtomicUsize = AtomicUsize::new(0);
+        let why = match client {
+            Ok(path) => return Some(path),
+            Err(Missing::Here(why)) => {
+                assert!(!in_ci(), "a client is missing, and CI=true: {why}");
+                why
+            }
+            Err(Missing::Refused(why)) => {
+                note_not_run(why);
+                why
+            }
+        };
+        let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
+        // A full terminal is no reason to fail a test that was skipped anyway.
+        let _ = writeln!(
+            std::io::stderr(),
+            "\n*** SKIPPED (no. {count} of this run): {why}\n"
+        );
+        None
+    }
+}
+
+/// Adds a line to the list of what did not run.
+fn note_not_run(why: &str) {
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    let file = target_directory().join("interop/not-run");
+    let mut list = File::options()
+        .create(true)
+        .append(true)
+        .open(file)
+        .expect("the target directory is writable");
+    writeln!(list, "{name}: {why}").expect("the target directory is writable");
+}
+
+fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}
+
+/// The clients, installed on first use. A second run only compares stamps.
+pub fn clients() -> &'static Clients {
+    static CLIENTS: OnceLock<Clients> = OnceLock::new();
+    CLIENTS.get_or_init(|| {
+        let folder = target_directory().join("interop");
+        create_dir_all(&folder).expect("the target directory is writable");
+        // Two test runs may meet here; the second finds everything installed.
+        let lock = File::create(folder.join("lock")).expect("the target directory is writable");
+        lock.lock().expect("a lock file of our own can be locked");
+        let python = install_python(&folder);
+        Clients {
+            aws: python.clone().map(|path| path.with_file_name("aws")),
+            python,
+            signing_helper: install_signing_helper(&folder),
+            openssl: find_openssl(),
+        }
+    })
+}
+
+/// A virtual environment with exactly the packages listed in `interop/requirements.txt`.
+fn install_python(folder: &Path) -> Client {
+    install_environment(folder).map_err(Missing::Here)
+}
+
+fn install_environment(folder: &Path) -> Result<PathBuf, String> {
+    let list = workspace_root().join("tests/interop/requirements.txt");
+    let wanted = read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
+    let version = output(Command::new("python3").arg("--version"))?;
+    let environment = folder.join("python");
+    let python = environment.join("bin/python");
+    let stamp = Stamp::new(&environment, &format!("{version}\n{wanted}"));
+    if stamp.holds() {
+        return Ok(python);
+    }
+    let _ = remove_dir_all(&environment);
+    output(
+        Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&environment),
+    )?;
+    let mut pip = Command::new(&python);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-r",
+    ]);
+    output(pip.arg(&list))?;
+    stamp.set();
+    Ok(python)
+}
+
+/// Builds AWS's helper with the machine's Go, under the name that configuration files use.
+fn install_signing_helper(folder: &Path) -> Client {
+    let version = output(Command::new("go").arg("version")).map_err(Missing::Here)?;
+    let programs = folder.join("go");
+    let helper = programs.join("aws_signing_helper");
+    let stamp = Stamp::new(&programs, &format!("{version}\n{SIGNING_HELPER}"));
+    if stamp.holds() {
+        return Ok(helper);
+    }
+    let _ = remove_dir_all(&programs);
+    create_dir_all(&programs).expect("the target directory is writable");
+    let mut go = Command::new("go");
+    // Its PKCS#11 part is C.
+    go.env("GOBIN", &programs).env("CGO_ENABLED", "1");
+    output(go.args(["install", SIGNING_HELPER]).current_dir(folder)).map_err(|why| {
+        // The module proxy's word for a module it does not hand out; time-outs and compile errors are ours.
+        match why.contains("403 Forbidden") || why.contains("410 Gone") {
+            true => Missing::Refused(why),
+            false => Missing::Here(why),
+        }
+    })?;
+    rename(programs.join(SIGNING_HELPER_BUILT), &helper)
+        .map_err(|e| Missing::Here(format!("go install made no {SIGNING_HELPER_BUILT}: {e}")))?;
+    stamp.set();
+    Ok(helper)
+}
+
+fn find_openssl() -> Client {
+    output(Command::new("openssl").arg("version")).map_err(Missing::Here)?;
+    Ok(PathBuf::from("openssl"))
+}
+
+/// Standard output of a command that succeeds; otherwise what went wrong, in one line.
+fn output(command: &mut Command) -> Result<String, String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    if !program.contains('/') && !on_path(&program) {
+        return Err(format!("`{program}` is not installed"));
+    }
+    let finished = run(command);
+    if finished.code == Some(0) {
+        return Ok(finished.stdout.trim().to_string());
+    }
+    let said = finished.stderr.trim().replace('\n', " / ");
+    Err(format!("{}: {said}", finished.line))
+}
+
+fn on_path(program: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
+}
+
+/// Says that a folder holds what was asked for; written last, so a broken installation has none.
+struct Stamp {
+    file: PathBuf,
+    wanted: String,
+}
+
+impl Stamp {
+    fn new(folder: &Path, wanted: &str) -> Stamp {
+        // A virtual environment knows its own path, so a moved one is a broken one.
+        Stamp {
+            file: folder.join("installed"),
+            wanted: format!("{}\n{wanted}", folder.display()),
+        }
+    }
+
+    fn holds(&self) -> bool {
+        read_to_string(&self.file).is_ok_and(|found| found == self.wanted)
+    }
+
+    fn set(&self) {
+        write(&self.file, &self.wanted).expect("the folder was just filled");
+    }
+}

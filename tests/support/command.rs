@@ -1,0 +1,90 @@
+//! Runs a command to its end and keeps everything a failed test wants to show.
+
+use serde_json::Value;
+use std::fmt;
+use std::process::{Command, Stdio};
+
+/// What a command left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// The command line, for messages.
+    pub line: String,
+    /// The exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Panics with the whole transcript unless the command succeeded.
+    #[track_caller]
+    pub fn expect_success(self) -> Finished {
+        assert!(self.code == Some(0), "should have succeeded\n{self}");
+        self
+    }
+
+    /// Panics with the whole transcript unless the command failed with an exit code of its own; a
+    /// command that a signal ended did not refuse anything.
+    #[track_caller]
+    pub fn expect_failure(self) -> Finished {
+        let refused = self.code.is_some_and(|code| code != 0);
+        assert!(refused, "should have failed\n{self}");
+        self
+    }
+
+    /// Standard output as one JSON document.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("not JSON: {e}\n{self}"))
+    }
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "$ {}", self.line)?;
+        writeln!(f, "exit: {:?}", self.code)?;
+        writeln!(f, "stdout:\n{}", self.stdout)?;
+        write!(f, "stderr:\n{}", self.stderr)
+    }
+}
+
+/// Runs the command without a terminal. Panics only when it cannot be started at all.
+#[track_caller]
+pub fn run(command: &mut Command) -> Finished {
+    let line = format!("{command:?}");
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|e| panic!("cannot start {line}: {e}"));
+    Finished {
+        line,
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Takes every setting of AWS clients, of ours and of TLS out of the environment, so that a test
+/// means the same on every machine. Proxies too: everything here talks to this machine.
+pub fn clean(command: &mut Command) -> &mut Command {
+    const PREFIXES: [&str; 5] = ["AWS_", "BOWLINE_", "BOTO_", "SSL_CERT_", "REQUESTS_"];
+    const NAMES: [&str; 9] = [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "NOTIFY_SOCKET",
+        "XDG_DATA_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_RUNTIME_DIR",
+        "CREDENTIALS_DIRECTORY",
+    ];
+    for (name, _) in std::env::vars_os() {
+        let upper = name.to_string_lossy().to_ascii_uppercase();
+        let ours = PREFIXES.iter().any(|prefix| upper.starts_with(prefix));
+        if ours || NAMES.contains(&upper.as_str()) {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
