@@ -11,6 +11,7 @@ use crate::environment::draw;
 use crate::error::Error;
 use crate::initialize::Settings;
 use crate::keyspace;
+use crate::named::{NameRecord, Named};
 use crate::operation::Operation;
 use crate::record::Record;
 use crate::service::Service;
@@ -24,16 +25,13 @@ impl Record for TrustAnchor {
     const WHAT: &'static str = "trust anchor";
 }
 
-/// An id by its name, so that names are unique.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NameRecord {
-    pub(crate) id: String,
-}
-
-impl Record for NameRecord {
-    const WHAT: &'static str = "name";
-}
+/// How trust anchors are found.
+const ANCHORS: Named<TrustAnchor> = Named {
+    name_key: keyspace::trust_anchor_name,
+    key: keyspace::trust_anchor,
+    infix: ":trust-anchor/",
+    arn: |service, anchor| Ok(service.settings()?.anchor_arn(anchor)),
+};
 
 /// A trust anchor as it is shown.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -131,19 +129,8 @@ pub(crate) fn put_new(commit: Commit, anchor: &TrustAnchor) -> Result<Commit, Er
 impl Service {
     /// The anchor with a name, id or ARN.
     pub(crate) fn anchor(&self, reference: &str) -> Result<std::sync::Arc<TrustAnchor>, Error> {
-        let settings = self.settings()?;
-        let found = match self.load::<NameRecord>(&keyspace::trust_anchor_name(reference)?)? {
-            Some(name) => self.load::<TrustAnchor>(&keyspace::trust_anchor(&name.id)?)?,
-            None => {
-                let id = reference
-                    .rsplit_once(":trust-anchor/")
-                    .map_or(reference, |(_, id)| id);
-                let anchor = self.load::<TrustAnchor>(&keyspace::trust_anchor(id)?)?;
-                // An ARN of another account or region names another anchor, whatever its id.
-                anchor.filter(|anchor| id == reference || settings.anchor_arn(anchor) == reference)
-            }
-        };
-        match found {
+        self.settings()?;
+        match self.find(&ANCHORS, reference)? {
             Some(anchor) => Ok(anchor),
             None => {
                 let known = self.load_all::<TrustAnchor>(&keyspace::trust_anchors())?;

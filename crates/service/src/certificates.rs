@@ -118,11 +118,9 @@ impl Operation for IssueCertificate {
             "acm-pca:IssueCertificate",
             &settings.authority_arn(issuance.authority),
         )?;
-        let mut role_arns = Vec::with_capacity(self.roles.len());
         for role in &self.roles {
             let arn = settings.role_arn(&*service.role(role)?);
             service.authorize(caller, "iam:PassRole", &arn)?;
-            role_arns.push(arn);
         }
 
         // 2. One look at the clock, one draw.
@@ -165,25 +163,7 @@ impl Operation for IssueCertificate {
         )?;
 
         // 8. Only now does anything leave.
-        Ok(IssuedCertificate {
-            serial: certificate.serial().to_hex(),
-            subject: certificate.subject().to_string(),
-            names: certificate
-                .subject_alt_names()
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            roles: self.roles,
-            role_arns,
-            not_before: certificate.validity().not_before,
-            not_after: certificate.validity().not_after,
-            shortened_from,
-            certificate: certificate.der().to_vec(),
-            chain: record.intermediates(),
-            trust_anchor: settings.anchor_arn(&*service.anchor(issuance.anchor)?),
-            profile: settings.profile_arn(&*service.profile(issuance.profile)?),
-            region: settings.region.clone(),
-        })
+        service.issued(&certificate, &record, &issuance, shortened_from)
     }
 }
 
@@ -223,7 +203,6 @@ impl Operation for RenewCertificate {
     /// Needs no permission but the old certificate's key, whoever asks.
     fn run(self, service: &Service, caller: &Caller) -> Result<IssuedCertificate, Error> {
         let now = service.now();
-        let settings = service.settings()?;
         // 1. The old certificate is one of ours, and its key speaks.
         let old = Certificate::from_der(&self.certificate)?;
         let old_record = service.certificate_record(old.serial())?;
@@ -273,7 +252,20 @@ impl Operation for RenewCertificate {
             now,
         )?;
 
-        let issuance = issuance(&profile);
+        service.issued(&certificate, &record, &issuance(&profile), shortened_from)
+    }
+}
+
+impl Service {
+    /// What the holder of a fresh certificate needs to use it.
+    fn issued(
+        &self,
+        certificate: &Certificate,
+        authority: &AuthorityRecord,
+        issuance: &Issuance,
+        shortened_from: Option<Time>,
+    ) -> Result<IssuedCertificate, Error> {
+        let settings = self.settings()?;
         let roles = bowline_ca::roles_of(certificate.subject());
         Ok(IssuedCertificate {
             serial: certificate.serial().to_hex(),
@@ -283,9 +275,10 @@ impl Operation for RenewCertificate {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            // A renewed certificate may carry a role that is gone by now.
             role_arns: roles
                 .iter()
-                .filter_map(|role| service.role(role).ok())
+                .filter_map(|role| self.role(role).ok())
                 .map(|role| settings.role_arn(&role))
                 .collect(),
             roles,
@@ -293,15 +286,13 @@ impl Operation for RenewCertificate {
             not_after: certificate.validity().not_after,
             shortened_from,
             certificate: certificate.der().to_vec(),
-            chain: record.intermediates(),
-            trust_anchor: settings.anchor_arn(&*service.anchor(issuance.anchor)?),
-            profile: settings.profile_arn(&*service.profile(issuance.profile)?),
+            chain: authority.intermediates(),
+            trust_anchor: settings.anchor_arn(&*self.anchor(issuance.anchor)?),
+            profile: settings.profile_arn(&*self.profile(issuance.profile)?),
             region: settings.region.clone(),
         })
     }
-}
 
-impl Service {
     /// Signs a draft with the key of the authority it was drafted under.
     fn sign(&self, draft: Draft, record: &AuthorityRecord) -> Result<Certificate, Error> {
         let signer = self.authority_key(&record.id)?;

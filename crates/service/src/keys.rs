@@ -15,7 +15,7 @@ use p384::ecdsa::signature::hazmat::PrehashSigner;
 use p384::elliptic_curve::Generate;
 use p384::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey};
 use pkcs8::EncryptedPrivateKeyInfoRef;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::environment::{Entropy, draw};
 use crate::error::Error;
@@ -126,11 +126,19 @@ impl PrivateKey {
 
     /// Reads a key from PEM. An encrypted one (PKCS#8, PBES2) needs its password.
     pub fn from_pem(text: &[u8], password: Option<&[u8]>) -> Result<PrivateKey, Error> {
-        let blocks = pem::decode(text).map_err(Error::Pem)?;
-        let block = blocks
+        let mut blocks = pem::decode(text).map_err(Error::Pem)?;
+        let key = blocks
             .iter()
             .find(|block| block.label.ends_with("PRIVATE KEY"))
-            .ok_or(Error::NoPrivateKeyInPem)?;
+            .ok_or(Error::NoPrivateKeyInPem)
+            .and_then(|block| PrivateKey::from_block(block, password));
+        for block in &mut blocks {
+            block.der.zeroize();
+        }
+        key
+    }
+
+    fn from_block(block: &pem::Block, password: Option<&[u8]>) -> Result<PrivateKey, Error> {
         if block.label != "ENCRYPTED PRIVATE KEY" {
             return PrivateKey::from_der(&block.der);
         }
@@ -141,16 +149,6 @@ impl PrivateKey {
             .decrypt(password)
             .map_err(|_| Error::PrivateKeyPasswordWrong)?;
         PrivateKey::from_der(document.as_bytes())
-    }
-
-    /// The kind of key it is, where that kind can be generated.
-    pub fn spec(&self) -> Option<KeySpec> {
-        KeySpec::like(self.public.algorithm())
-    }
-
-    /// Whether a certificate (DER) is for this key.
-    pub fn is_key_of(&self, certificate: &[u8]) -> Result<bool, Error> {
-        Ok(bowline_x509::Certificate::from_der(certificate)?.spki_der() == self.public.spki_der())
     }
 
     /// The key as PKCS#8 PEM, unencrypted.

@@ -24,6 +24,7 @@ mod inspect;
 mod inventory;
 mod keys;
 mod keyspace;
+mod named;
 mod operation;
 mod profiles;
 mod record;

@@ -8,13 +8,13 @@ use bowline_trust::{Profile, Uuid};
 use bowline_x509::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::anchors::NameRecord;
 use crate::audit::Event;
 use crate::caller::Caller;
 use crate::environment::draw;
 use crate::error::Error;
 use crate::initialize::Settings;
 use crate::keyspace;
+use crate::named::{NameRecord, Named};
 use crate::operation::Operation;
 use crate::record::Record;
 use crate::service::Service;
@@ -27,6 +27,14 @@ pub(crate) const OPERATORS_PROFILE: &str = "operators";
 impl Record for Profile {
     const WHAT: &'static str = "profile";
 }
+
+/// How profiles are found.
+const PROFILES: Named<Profile> = Named {
+    name_key: keyspace::profile_name,
+    key: keyspace::profile,
+    infix: ":profile/",
+    arn: |service, profile| Ok(service.settings()?.profile_arn(profile)),
+};
 
 /// A profile as it is shown.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -137,19 +145,8 @@ pub(crate) fn put_changed(
 impl Service {
     /// The profile with a name, id or ARN.
     pub(crate) fn profile(&self, reference: &str) -> Result<Arc<Profile>, Error> {
-        let settings = self.settings()?;
-        let found = match self.load::<NameRecord>(&keyspace::profile_name(reference)?)? {
-            Some(name) => self.load::<Profile>(&keyspace::profile(&name.id)?)?,
-            None => {
-                let id = reference
-                    .rsplit_once(":profile/")
-                    .map_or(reference, |(_, id)| id);
-                let profile = self.load::<Profile>(&keyspace::profile(id)?)?;
-                profile
-                    .filter(|profile| id == reference || settings.profile_arn(profile) == reference)
-            }
-        };
-        match found {
+        self.settings()?;
+        match self.find(&PROFILES, reference)? {
             Some(profile) => Ok(profile),
             None => {
                 let known = self.load_all::<Profile>(&keyspace::profiles())?;
