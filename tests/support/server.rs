@@ -64,6 +64,11 @@ impl Server {
         self.https.trim_start_matches("https://")
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the server has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -89,6 +94,14 @@ impl Server {
             );
             sleep(POLL);
         }
+    }
+}
+
+impl Server {
+    /// SIGKILL: the process ends in the middle of whatever it does.
+    pub fn kill(mut self) {
+        self.child.kill().expect("our own child can be killed");
+        self.child.wait().expect("our own child can be waited for");
     }
 }
 

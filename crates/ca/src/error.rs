@@ -316,6 +316,14 @@ pub enum ProfileError {
         /// Now.
         now: Time,
     },
+    /// A certificate whose time has not come: renewing it would make it good before anyone meant it to be.
+    #[error("the certificate is not valid before {}, and now is {}: it is renewed once it is valid", utc(.not_before), utc(.now))]
+    RenewsNotYetValid {
+        /// Its beginning.
+        not_before: Time,
+        /// Now.
+        now: Time,
+    },
     /// A renewal under a profile with other usages.
     #[error(
         "the certificate's extended key usage is {old}, and certificate profile {profile} gives {given}"
@@ -371,6 +379,7 @@ impl ProfileError {
             ProfileError::RequestedExtension { .. } => "request_extension_not_allowed",
             ProfileError::RenewsAuthority { .. } => "renewal_of_authority",
             ProfileError::RenewsExpired { .. } => "renewal_of_expired_certificate",
+            ProfileError::RenewsNotYetValid { .. } => "renewal_of_certificate_not_yet_valid",
             ProfileError::RenewsOtherPurpose { .. } => "renewal_changes_purpose",
         }
     }

@@ -37,6 +37,10 @@ impl CertificateProfile {
         if not_after < now {
             return Err(ProfileError::RenewsExpired { not_after, now });
         }
+        let not_before = old.validity().not_before;
+        if now < not_before {
+            return Err(ProfileError::RenewsNotYetValid { not_before, now });
+        }
         // Under another profile a server could become a client without anyone having decided so.
         let purposes = old.extended_key_usage().unwrap_or_default();
         let given: Vec<_> = self

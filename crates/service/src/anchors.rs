@@ -1,11 +1,12 @@
 //! Trust anchors: whose certificates can be traded for credentials.
 
 use bowline_store::Commit;
-use bowline_trust::{AnchorSource, CrlStrictness, TrustAnchor, Uuid};
+use bowline_trust::{AnchorSource, TrustAnchor, Uuid};
 use bowline_x509::{Certificate, Time, pem};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Event;
+use crate::cache::Loaded;
 use crate::caller::Caller;
 use crate::environment::draw;
 use crate::error::Error;
@@ -35,7 +36,6 @@ const ANCHORS: Named<TrustAnchor> = Named {
 
 /// A trust anchor as it is shown.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct TrustAnchorView {
     /// Its name.
     pub name: String,
@@ -108,7 +108,7 @@ pub(crate) fn of_authority(
     Ok(anchor)
 }
 
-/// Adds a new anchor to a commit, under an id and a name nobody has.
+/// Adds a new anchor to a commit, under a name nobody has.
 pub(crate) fn put_new(commit: Commit, anchor: &TrustAnchor) -> Result<Commit, Error> {
     let (key, name_key) = (
         keyspace::trust_anchor(&anchor.id.to_string())?,
@@ -128,7 +128,7 @@ pub(crate) fn put_new(commit: Commit, anchor: &TrustAnchor) -> Result<Commit, Er
 
 impl Service {
     /// The anchor with a name, id or ARN.
-    pub(crate) fn anchor(&self, reference: &str) -> Result<std::sync::Arc<TrustAnchor>, Error> {
+    pub(crate) fn anchor(&self, reference: &str) -> Result<Loaded<TrustAnchor>, Error> {
         self.settings()?;
         match self.find(&ANCHORS, reference)? {
             Some(anchor) => Ok(anchor),
@@ -140,6 +140,33 @@ impl Service {
                 })
             }
         }
+    }
+
+    /// The anchor a caller names, if the caller may take `action` on it.
+    fn anchor_for(
+        &self,
+        caller: &Caller,
+        action: &str,
+        reference: &str,
+    ) -> Result<Loaded<TrustAnchor>, Error> {
+        let settings = self.settings()?;
+        let found = self.find(&ANCHORS, reference)?;
+        self.authorize_found(
+            caller,
+            action,
+            found.as_ref().map(|anchor| settings.anchor_arn(anchor)),
+        )?;
+        self.anchor(reference)
+    }
+
+    /// The anchor with exactly this ARN, as the exchange names it.
+    pub(crate) fn anchor_by_arn(&self, arn: &str) -> Result<Loaded<TrustAnchor>, Error> {
+        let found = if arn.contains(ANCHORS.infix) {
+            self.find(&ANCHORS, arn)?
+        } else {
+            None
+        };
+        found.ok_or_else(|| Error::SessionTrustAnchorUnknown { arn: arn.into() })
     }
 
     /// The certificates an anchor stands for.
@@ -161,9 +188,20 @@ impl Service {
     }
 }
 
+/// Sessions that came about by this second are over.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SessionsEnded {
+    pub(crate) until: Time,
+}
+
+impl Record for SessionsEnded {
+    const WHAT: &'static str = "end of sessions";
+}
+
 /// Creates a trust anchor from somebody's CA certificates, or from an authority of this home.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct CreateTrustAnchor {
     /// Its name.
     pub name: String,
@@ -176,9 +214,6 @@ pub struct CreateTrustAnchor {
     /// Whether it starts disabled.
     #[serde(default)]
     pub disabled: bool,
-    /// Whether a revocation list past its next update is still used for what it lists.
-    #[serde(default)]
-    pub lenient_crls: bool,
     /// Whether an anchor of that name is answered as it is.
     #[serde(default)]
     pub if_missing: bool,
@@ -208,10 +243,8 @@ impl Operation for CreateTrustAnchor {
             now,
         );
         anchor.enabled = !self.disabled;
-        if self.lenient_crls {
-            anchor.crl_strictness = CrlStrictness::Lenient;
-        }
         anchor.validate()?;
+        crate::named::check_name(&anchor.name)?;
         if let AnchorSource::CertificateBundle(bundle) = &anchor.source {
             check_bundle(bundle, now)?;
         }
@@ -301,7 +334,7 @@ impl Operation for ListTrustAnchors {
 
 /// Shows one trust anchor.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct ShowTrustAnchor {
     /// Its name, id or ARN.
     pub trust_anchor: String,
@@ -312,17 +345,15 @@ impl Operation for ShowTrustAnchor {
     type Answer = TrustAnchorView;
 
     fn run(self, service: &Service, caller: &Caller) -> Result<TrustAnchorView, Error> {
-        service.authorize(caller, "rolesanywhere:GetTrustAnchor", &self.trust_anchor)?;
-        Ok(TrustAnchorView::of(
-            &*service.anchor(&self.trust_anchor)?,
-            &*service.settings()?,
-        ))
+        let anchor =
+            service.anchor_for(caller, "rolesanywhere:GetTrustAnchor", &self.trust_anchor)?;
+        Ok(TrustAnchorView::of(&anchor, &*service.settings()?))
     }
 }
 
 /// Changes a trust anchor: its certificates, or whether it is believed. What is not named stays.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct UpdateTrustAnchor {
     /// Its name, id or ARN.
     pub trust_anchor: String,
@@ -339,13 +370,12 @@ impl Operation for UpdateTrustAnchor {
     type Answer = TrustAnchorView;
 
     fn run(self, service: &Service, caller: &Caller) -> Result<TrustAnchorView, Error> {
-        service.authorize(
+        let old = service.anchor_for(
             caller,
             "rolesanywhere:UpdateTrustAnchor",
             &self.trust_anchor,
         )?;
         let (settings, now) = (service.settings()?, service.now());
-        let old = service.anchor(&self.trust_anchor)?;
         let mut anchor = TrustAnchor::clone(&old);
         if let Some(text) = &self.bundle {
             if let AnchorSource::Authority(authority) = &anchor.source {
@@ -364,9 +394,18 @@ impl Operation for UpdateTrustAnchor {
         anchor.updated_at = now;
         anchor.validate()?;
         let key = keyspace::trust_anchor(&anchor.id.to_string())?;
-        let commit = service
-            .expect_unchanged(Commit::new(), key.clone(), &old)?
+        let mut commit = old
+            .expect_unchanged(Commit::new(), key.clone())
             .put(key, anchor.encode()?);
+        if self.bundle.is_some() || !anchor.enabled {
+            // Whoever was let in under the old certificates, or before the anchor was disabled, stays out
+            // when it is enabled again.
+            let ended = SessionsEnded { until: now };
+            commit = commit.put(
+                keyspace::anchor_sessions_ended(&anchor.id.to_string())?,
+                ended.encode()?,
+            );
+        }
         service.commit(commit, caller, now, written(&anchor, &settings, false))?;
         Ok(TrustAnchorView::of(&anchor, &settings))
     }

@@ -12,8 +12,8 @@ use crate::record::Record;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(
     tag = "event",
-    rename_all = "kebab-case",
-    rename_all_fields = "kebab-case"
+    rename_all = "snake_case",
+    rename_all_fields = "snake_case"
 )]
 pub enum Event {
     /// A home was made.
@@ -64,6 +64,12 @@ pub enum Event {
     RoleCreated {
         /// Its ARN.
         role: String,
+        /// Who may take it.
+        trust_policy: String,
+        /// What it allows.
+        policy: String,
+        /// The ARN of the profile that lists it since.
+        profile: String,
     },
     /// A trust anchor was created or changed. Whoever it trusts can get credentials.
     TrustAnchorWritten {
@@ -84,6 +90,19 @@ pub enum Event {
         created: bool,
         /// Whether it is enabled.
         enabled: bool,
+        /// The ARNs of the roles it lists.
+        roles: Vec<String>,
+        /// Its inline session policy.
+        session_policy: Option<String>,
+        /// The longest its sessions last, in seconds.
+        duration_seconds: u32,
+    },
+    /// A session asked for something that its policies do not allow.
+    ActionDenied {
+        /// The action.
+        action: String,
+        /// The resource.
+        resource: String,
     },
     /// A certificate was traded for credentials.
     SessionCreated {
@@ -123,7 +142,6 @@ pub enum Event {
 
 /// An event as it lies in the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct EventRecord {
     /// When, by the clock the operation saw.
     pub at: Time,

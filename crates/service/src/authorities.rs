@@ -1,11 +1,12 @@
 //! The authorities of a home: their records, and what anybody may know of them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use bowline_ca::{Authority, AuthorityUrls};
 use bowline_x509::{Certificate, Time, pem};
 use serde::{Deserialize, Serialize};
 
+use crate::cache::Loaded;
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::keyspace;
@@ -24,7 +25,7 @@ pub(crate) const OPERATORS: &str = "operators";
 
 /// Where an authority stands in its chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum AuthorityKind {
     /// Signed by itself.
     Root,
@@ -34,7 +35,7 @@ pub enum AuthorityKind {
 
 /// Where an authority's private key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum KeyLocation {
     /// In this home, sealed.
     Sealed,
@@ -44,7 +45,7 @@ pub enum KeyLocation {
 
 /// An authority as the store keeps it.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub(crate) struct AuthorityRecord {
     pub(crate) id: String,
     pub(crate) kind: AuthorityKind,
@@ -150,7 +151,6 @@ fn parse(der: &[u8]) -> Result<Certificate, Error> {
 
 /// What anybody may know of an authority.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct AuthorityView {
     /// Its id: `issuing`.
     pub id: String,
@@ -190,7 +190,7 @@ impl AuthorityView {
 
 impl Service {
     /// The record of an authority; an error that lists those there are.
-    pub(crate) fn authority_record(&self, id: &str) -> Result<Arc<AuthorityRecord>, Error> {
+    pub(crate) fn authority_record(&self, id: &str) -> Result<Loaded<AuthorityRecord>, Error> {
         match self.load::<AuthorityRecord>(&keyspace::authority(id)?)? {
             Some(record) => Ok(record),
             None => {
@@ -252,7 +252,6 @@ pub struct ShowBundle {}
 
 /// The roots.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Bundle {
     /// All of them, one after the other.
     pub pem: String,

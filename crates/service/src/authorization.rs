@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bowline_policy::{Decision, Effect, Request, Trace, evaluate, evaluate_traced};
-use bowline_sigv4::{Body, Rules, SignedRequest};
+use bowline_sigv4::{Allowed, Body, Rules, SignedRequest};
 use bowline_trust::{Role, Session};
 use bowline_x509::Time;
 use serde::{Deserialize, Serialize};
@@ -16,8 +16,8 @@ use crate::operation::Operation;
 use crate::service::Service;
 
 /// Verifies a signed request and decides whether its signer may take an action on a resource.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Authorize {
     /// The method.
     pub method: String,
@@ -30,6 +30,10 @@ pub struct Authorize {
     pub payload_sha256: Option<String>,
     /// The action to decide: `s3:GetObject`.
     pub action: String,
+    /// The service that clients sign for; `generic` for any. That of the action if not given: a request signed for one
+    /// service must not open another.
+    #[serde(default)]
+    pub service: Option<String>,
     /// The resource to decide on, an ARN.
     pub resource: String,
     /// Condition keys that the relying service vouches for.
@@ -58,7 +62,6 @@ pub enum ContextValue {
 
 /// A decision for a relying service.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Authorization {
     /// `allow`, `explicit_deny`, `implicit_deny`, or `unauthenticated`.
     pub decision: String,
@@ -82,7 +85,6 @@ pub struct Authorization {
 
 /// Whose credentials signed.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Signatory {
     /// `arn:aws:sts::…:assumed-role/ROLE/SESSION`.
     pub principal_arn: String,
@@ -100,7 +102,6 @@ pub struct Signatory {
 
 /// A statement that decided.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct MatchedStatement {
     /// `identity`, `session/profile`, ….
     pub layer: String,
@@ -122,7 +123,7 @@ impl Operation for Authorize {
         let now = service.now();
         let body = self.body()?;
         let signed = SignedRequest::new(&self.method, &self.target, &self.headers, body);
-        let session = match service.authenticate(&signed, &Rules::for_relying_services(), now) {
+        let session = match service.authenticate(&signed, &self.rules(), now) {
             Ok(session) => session,
             Err(error) if error.is_authentication() => {
                 return Ok(Authorization::unauthenticated(&error));
@@ -130,6 +131,7 @@ impl Operation for Authorize {
             Err(error) => return Err(error),
         };
         let mut given = self.context;
+        given.retain(|key, _| !key.eq_ignore_ascii_case("aws:SecureTransport"));
         given.insert(
             "aws:SecureTransport".into(),
             ContextValue::One(self.tls.to_string()),
@@ -153,6 +155,20 @@ impl Operation for Authorize {
 }
 
 impl Authorize {
+    /// A signature for one service says nothing to another.
+    fn rules(&self) -> Rules {
+        let action = self.action.split(':').next().unwrap_or_default();
+        let services = match self.service.as_deref() {
+            Some("generic") => Allowed::Any,
+            Some(service) => Allowed::only([service]),
+            None => Allowed::only([action.to_ascii_lowercase()]),
+        };
+        Rules {
+            services,
+            ..Rules::for_relying_services()
+        }
+    }
+
     fn body(&self) -> Result<Body<'static>, Error> {
         let Some(text) = &self.payload_sha256 else {
             return Ok(Body::Unknown);

@@ -5,15 +5,40 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use bowline_store::{Key, Value};
+use bowline_store::{Commit, Key, Value};
 use bowline_x509::Time;
 use bowline_x509::path::VerifiedPath;
 
 use crate::error::Error;
 use crate::keys::PrivateKey;
 use crate::record::Record;
+
+/// A decoded record together with the very bytes it was decoded from.
+pub(crate) struct Kept<R> {
+    record: R,
+    value: Value,
+}
+
+/// A record as [`crate::Service`] loads it.
+pub(crate) type Loaded<R> = Arc<Kept<R>>;
+
+impl<R> Deref for Kept<R> {
+    type Target = R;
+
+    fn deref(&self) -> &R {
+        &self.record
+    }
+}
+
+impl<R> Kept<R> {
+    /// Makes a commit expect that the record at `key` still is this one.
+    pub(crate) fn expect_unchanged(&self, commit: Commit, key: Key) -> Commit {
+        commit.expect_equals(key, self.value.clone())
+    }
+}
 
 type Decoded = (Value, Arc<dyn Any + Send + Sync>);
 
@@ -45,7 +70,7 @@ impl Cache {
         &self,
         key: &Key,
         value: Value,
-    ) -> Result<Arc<R>, Error> {
+    ) -> Result<Loaded<R>, Error> {
         let known = self
             .records
             .read()
@@ -53,17 +78,21 @@ impl Cache {
             .get(key)
             .cloned();
         if let Some((_, decoded)) = known.filter(|(bytes, _)| *bytes == value)
-            && let Ok(record) = decoded.downcast::<R>()
+            && let Ok(record) = decoded.downcast::<Kept<R>>()
         {
             return Ok(record);
         }
-        let record = Arc::new(R::decode(key, &value)?);
+        let record = R::decode(key, &value)?;
+        let kept = Arc::new(Kept {
+            record,
+            value: value.clone(),
+        });
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
         if records.len() >= DECODED_MAX {
             records.clear();
         }
-        records.insert(key.clone(), (value, record.clone()));
-        Ok(record)
+        records.insert(key.clone(), (value, kept.clone()));
+        Ok(kept)
     }
 
     /// The path found for the same certificates earlier, if it is good now too.

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use bowline_store::Commit;
 use bowline_trust::Session;
 use bowline_x509::Certificate;
 
+use crate::audit::Event;
+use crate::authorization::ContextValue;
 use crate::error::Error;
 use crate::service::Service;
 
@@ -44,7 +47,10 @@ impl Caller {
     pub fn describe(&self) -> String {
         match self {
             Caller::Operator => "operator".into(),
-            Caller::Certificate { leaf, .. } => format!("certificate {}", leaf.subject()),
+            // Its key was proved, its subject was not: only the fingerprint is certain.
+            Caller::Certificate { leaf, .. } => {
+                format!("unverified certificate {}", hex::encode(leaf.fingerprint()))
+            }
             Caller::Session { session, .. } => session.claims().assumed_role_arn(),
             Caller::Nobody { .. } => "nobody".into(),
         }
@@ -63,7 +69,9 @@ impl Caller {
     /// Whether the request came from this machine.
     pub(crate) fn is_local(&self) -> bool {
         matches!(self, Caller::Operator)
-            || self.source().is_some_and(|address| address.is_loopback())
+            || self
+                .source()
+                .is_some_and(|address| address.to_canonical().is_loopback())
     }
 }
 
@@ -78,26 +86,54 @@ impl Service {
         action: &str,
         resource: &str,
     ) -> Result<(), Error> {
-        match caller {
-            Caller::Operator => Ok(()),
+        self.authorize_with(caller, action, resource, &BTreeMap::new())
+    }
+
+    /// Like [`Service::authorize`], for a resource that may not exist. Before anything is said about
+    /// that, the caller must be allowed to take the action on every resource.
+    pub(crate) fn authorize_found(
+        &self,
+        caller: &Caller,
+        action: &str,
+        arn: Option<String>,
+    ) -> Result<(), Error> {
+        self.authorize(caller, action, arn.as_deref().unwrap_or("*"))
+    }
+
+    /// Like [`Service::authorize`], with condition keys of the operation.
+    pub(crate) fn authorize_with(
+        &self,
+        caller: &Caller,
+        action: &str,
+        resource: &str,
+        keys: &BTreeMap<String, ContextValue>,
+    ) -> Result<(), Error> {
+        let because = match caller {
+            Caller::Operator => return Ok(()),
             Caller::Session { session, source } => {
-                let decided = self.evaluate(session, *source, action, resource, &BTreeMap::new(), false)?;
+                let decided = self.evaluate(session, *source, action, resource, keys, false)?;
                 if decided.decision.is_allowed() {
                     return Ok(());
                 }
-                Err(Error::NotAuthorized {
-                    caller: caller.describe(),
-                    action: action.into(),
-                    resource: resource.into(),
-                    because: decided.decision.reason(action),
-                })
+                decided.decision.reason(action)
             }
-            Caller::Certificate { .. } | Caller::Nobody { .. } => Err(Error::NotAuthorized {
-                caller: caller.describe(),
-                action: action.into(),
-                resource: resource.into(),
-                because: "this takes temporary credentials of a role that allows it, or the operator on the machine itself".into(),
-            }),
-        }
+            Caller::Certificate { .. } | Caller::Nobody { .. } => {
+                return Err(Error::CredentialsNeeded {
+                    action: action.into(),
+                });
+            }
+        };
+        let resource = resource.to_owned();
+        let event = Event::ActionDenied {
+            action: action.into(),
+            resource: resource.clone(),
+        };
+        self.commit(Commit::new(), caller, self.now(), event)?;
+        Err(Error::NotAuthorized {
+            caller: caller.describe(),
+            action: action.into(),
+            resource,
+            because,
+        })
     }
 }

@@ -1,18 +1,22 @@
 //! Issuing and renewing certificates.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use bowline_ca::{Asked, CertificateProfile, Draft};
 use bowline_store::Commit;
+use bowline_trust::role_arn;
 use bowline_x509::{Certificate, CertificationRequest, GeneralName, SerialNumber, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::anchors::{DEFAULT_ANCHOR, OPERATORS_ANCHOR};
 use crate::audit::Event;
 use crate::authorities::{AuthorityRecord, ISSUING, OPERATORS};
+use crate::authorization::ContextValue;
+use crate::cache::Loaded;
 use crate::caller::Caller;
 use crate::environment::draw;
 use crate::error::Error;
+use crate::initialize::Settings;
 use crate::inventory::CertificateRecord;
 use crate::keys::{KeySpec, PrivateKey};
 use crate::keyspace;
@@ -24,7 +28,7 @@ use crate::wire::{Moment, base64_bytes, base64_list};
 
 /// Issues a certificate for the key of a certification request.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct IssueCertificate {
     /// The common name.
     pub name: String,
@@ -49,7 +53,6 @@ pub struct IssueCertificate {
 
 /// A certificate that was issued, and what its holder needs to use it.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct IssuedCertificate {
     /// Its serial number in hex.
     pub serial: String,
@@ -113,14 +116,27 @@ impl Operation for IssueCertificate {
         let profile = CertificateProfile::named(&self.certificate_profile)?;
         let issuance = issuance(&profile);
         let settings = service.settings()?;
-        service.authorize(
-            caller,
-            "acm-pca:IssueCertificate",
-            &settings.authority_arn(issuance.authority),
-        )?;
-        for role in &self.roles {
-            let arn = settings.role_arn(&*service.role(role)?);
-            service.authorize(caller, "iam:PassRole", &arn)?;
+        let keys = BTreeMap::from([
+            (
+                "bowline:CommonName".to_owned(),
+                ContextValue::One(self.name.clone()),
+            ),
+            (
+                "bowline:Names".to_owned(),
+                ContextValue::Many(self.names.clone()),
+            ),
+            (
+                "bowline:CertificateProfile".to_owned(),
+                ContextValue::One(profile.name().to_owned()),
+            ),
+        ]);
+        let arn = settings.authority_arn(issuance.authority);
+        service.authorize_with(caller, "acm-pca:IssueCertificate", &arn, &keys)?;
+        let mut roles = Vec::with_capacity(self.roles.len());
+        for reference in &self.roles {
+            let role = service.role(reference)?;
+            service.authorize(caller, "iam:PassRole", &settings.role_arn(&role))?;
+            roles.push(role.name.clone());
         }
 
         // 2. One look at the clock, one draw.
@@ -136,8 +152,7 @@ impl Operation for IssueCertificate {
             .iter()
             .map(|name| GeneralName::detect(name))
             .collect::<Result<Vec<_>, _>>()?;
-        let subject =
-            profile.subject_of_request(&request, &self.name, names, self.roles.clone())?;
+        let subject = profile.subject_of_request(&request, &self.name, names, roles)?;
         let moment = |moment: Option<Moment>| {
             moment
                 .map(|moment| moment.resolve(now).ok_or(Error::MomentOutOfRange))
@@ -149,6 +164,8 @@ impl Operation for IssueCertificate {
         };
         let draft = profile.draft(&subject, &asked, authority, serial, now)?;
         let shortened_from = draft.shortened_from();
+
+        let place = service.place(&issuance)?;
 
         // 5. Sign; 6. and 7. records and event in one commit.
         let certificate = service.sign(draft, &record)?;
@@ -163,14 +180,20 @@ impl Operation for IssueCertificate {
         )?;
 
         // 8. Only now does anything leave.
-        service.issued(&certificate, &record, &issuance, shortened_from)
+        Ok(issued(
+            &settings,
+            &certificate,
+            &record,
+            place,
+            shortened_from,
+        ))
     }
 }
 
 /// Renews a certificate for a new key. The certificate itself is the authority: whoever holds its key, and it is one
 /// of ours and still good, gets the same names for as long again.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct RenewCertificate {
     /// The certificate to renew, DER.
     #[serde(with = "base64_bytes")]
@@ -178,15 +201,18 @@ pub struct RenewCertificate {
     /// The certification request with the key for the new one, DER.
     #[serde(with = "base64_bytes")]
     pub csr: Vec<u8>,
+    /// When the old key signed.
+    pub signed_at: Time,
     /// The old key's signature over [`RenewCertificate::statement`], in the old key's usual algorithm.
     #[serde(with = "base64_bytes")]
     pub proof: Vec<u8>,
 }
 
 impl RenewCertificate {
-    /// What the old key signs: a sentence of its own kind, the old certificate and the new request.
-    pub fn statement(certificate: &[u8], csr: &[u8]) -> Vec<u8> {
+    /// What the old key signs: a sentence of its own kind, the time, the old certificate and the new request.
+    pub fn statement(certificate: &[u8], csr: &[u8], signed_at: Time) -> Vec<u8> {
         let mut statement = b"bowline renew certificate v1\0".to_vec();
+        statement.extend_from_slice(&signed_at.timestamp().to_be_bytes());
         statement.extend_from_slice(
             aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate).as_ref(),
         );
@@ -214,7 +240,7 @@ impl Operation for RenewCertificate {
         let old_key = old
             .public_key()
             .map_err(|error| Error::Key(error.clone()))?;
-        let statement = RenewCertificate::statement(&self.certificate, &self.csr);
+        let statement = RenewCertificate::statement(&self.certificate, &self.csr, self.signed_at);
         old_key
             .verify(
                 old_key.default_signature_algorithm(),
@@ -224,10 +250,19 @@ impl Operation for RenewCertificate {
             .map_err(|_| Error::RenewalProof {
                 subject: old.subject().to_string(),
             })?;
-        // 2. It is still good.
+        if (now - self.signed_at).abs() > RENEWAL_SKEW {
+            return Err(Error::RenewalDate {
+                signed_at: self.signed_at,
+                now,
+            });
+        }
+        // 2. It is still good, and of a kind that lives on without anybody's leave.
+        if old_record.authority == OPERATORS {
+            return Err(Error::RenewsOperator);
+        }
         let record = service.authority_record(&old_record.authority)?;
         let authority = record.authority()?;
-        if let Some(revoked) = service.revocation(authority.key_id(), old.serial())? {
+        if let Some(revoked) = service.revocation(&authority.public_key().key_id(), old.serial())? {
             return Err(Error::CertificateIsRevoked {
                 serial: old.serial().to_hex(),
                 at: revoked.at,
@@ -235,61 +270,41 @@ impl Operation for RenewCertificate {
             });
         }
         // 3. The same again, for the new key.
+        let settings = service.settings()?;
         let profile = CertificateProfile::named(&old_record.certificate_profile)?;
+        let place = service.place(&issuance(&profile))?;
         let request = CertificationRequest::from_der(&self.csr)?;
         let serial = SerialNumber::from_random(draw(&*service.entropy));
         let draft = profile.renew(&old, request.public_key(), authority, serial, now)?;
         let shortened_from = draft.shortened_from();
         let certificate = service.sign(draft, &record)?;
-        let renews = Some(old.serial().to_hex());
         service.commit_certificate(
             &certificate,
             &old_record.name,
             &record,
             profile.name(),
-            renews,
+            Some(old.serial()),
             caller,
             now,
         )?;
 
-        service.issued(&certificate, &record, &issuance(&profile), shortened_from)
+        Ok(issued(
+            &settings,
+            &certificate,
+            &record,
+            place,
+            shortened_from,
+        ))
     }
 }
 
 impl Service {
-    /// What the holder of a fresh certificate needs to use it.
-    fn issued(
-        &self,
-        certificate: &Certificate,
-        authority: &AuthorityRecord,
-        issuance: &Issuance,
-        shortened_from: Option<Time>,
-    ) -> Result<IssuedCertificate, Error> {
+    /// Where certificates of an issuance are traded.
+    fn place(&self, issuance: &Issuance) -> Result<Place, Error> {
         let settings = self.settings()?;
-        let roles = bowline_ca::roles_of(certificate.subject());
-        Ok(IssuedCertificate {
-            serial: certificate.serial().to_hex(),
-            subject: certificate.subject().to_string(),
-            names: certificate
-                .subject_alt_names()
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            // A renewed certificate may carry a role that is gone by now.
-            role_arns: roles
-                .iter()
-                .filter_map(|role| self.role(role).ok())
-                .map(|role| settings.role_arn(&role))
-                .collect(),
-            roles,
-            not_before: certificate.validity().not_before,
-            not_after: certificate.validity().not_after,
-            shortened_from,
-            certificate: certificate.der().to_vec(),
-            chain: authority.intermediates(),
+        Ok(Place {
             trust_anchor: settings.anchor_arn(&*self.anchor(issuance.anchor)?),
             profile: settings.profile_arn(&*self.profile(issuance.profile)?),
-            region: settings.region.clone(),
         })
     }
 
@@ -308,9 +323,9 @@ impl Service {
         &self,
         certificate: &Certificate,
         name: &str,
-        authority: &Arc<AuthorityRecord>,
+        authority: &Loaded<AuthorityRecord>,
         profile: &str,
-        renews: Option<String>,
+        renews: Option<&SerialNumber>,
         caller: &Caller,
         now: Time,
     ) -> Result<(), Error> {
@@ -332,7 +347,7 @@ impl Service {
             authority: authority.id.clone(),
             certificate_profile: profile.into(),
             issued: now,
-            renews: renews.clone(),
+            renews: renews.map(SerialNumber::to_hex),
         };
         let (key, authority_key) = (
             keyspace::certificate(serial),
@@ -350,7 +365,14 @@ impl Service {
             commit = commit.put(keyspace::certificate_by_alt_name(name, serial)?, empty());
         }
         // The authority is as it was when the draft was judged.
-        let commit = self.expect_unchanged(commit, authority_key, authority)?;
+        let mut commit = authority.expect_unchanged(commit, authority_key);
+        if let Some(old) = renews {
+            // A revocation between the check and here must not be overtaken, and must find what the old one became.
+            let issuer = authority.authority()?.public_key().key_id();
+            commit = commit
+                .expect_absent(keyspace::revocation(&issuer, old))
+                .put(keyspace::renewal(old, serial), empty());
+        }
         let event = Event::CertificateIssued {
             serial: serial.to_hex(),
             subject: certificate.subject().to_string(),
@@ -358,7 +380,7 @@ impl Service {
             authority: authority.id.clone(),
             certificate_profile: profile.into(),
             not_after,
-            renews,
+            renews: renews.map(SerialNumber::to_hex),
         };
         self.commit(commit, caller, now, event)
     }
@@ -393,6 +415,49 @@ impl Service {
     }
 }
 
+/// The trust anchor and the profile, by their ARNs.
+struct Place {
+    trust_anchor: String,
+    profile: String,
+}
+
+/// What the holder of a fresh certificate needs to use it. Cannot fail: the certificate is committed.
+fn issued(
+    settings: &Settings,
+    certificate: &Certificate,
+    authority: &AuthorityRecord,
+    place: Place,
+    shortened_from: Option<Time>,
+) -> IssuedCertificate {
+    let roles = bowline_ca::roles_of(certificate.subject());
+    let account = settings.account_id();
+    let arn = |role: &String| {
+        account
+            .as_ref()
+            .ok()
+            .map(|account| role_arn(&settings.partition, account, "/", role))
+    };
+    IssuedCertificate {
+        serial: certificate.serial().to_hex(),
+        subject: certificate.subject().to_string(),
+        names: certificate
+            .subject_alt_names()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        role_arns: roles.iter().filter_map(arn).collect(),
+        roles,
+        not_before: certificate.validity().not_before,
+        not_after: certificate.validity().not_after,
+        shortened_from,
+        certificate: certificate.der().to_vec(),
+        chain: authority.intermediates(),
+        trust_anchor: place.trust_anchor,
+        profile: place.profile,
+        region: settings.region.clone(),
+    }
+}
+
 /// A certificate for a TLS server, with its key.
 pub struct ServerCertificate {
     /// Leaf first, root left out, DER.
@@ -418,5 +483,7 @@ fn empty() -> bowline_store::Value {
     bowline_store::Value::new(Vec::new()).expect("an empty value")
 }
 
+/// How far a renewal's date may be from ours, either way: a captured one must not work for ever.
+const RENEWAL_SKEW: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 /// The most subject alternative names of a certificate: each is a key in its commit, which takes 64 operations.
 const NAMES_MAX: usize = 40;

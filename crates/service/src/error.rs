@@ -131,6 +131,24 @@ pub enum Error {
         /// The body's value.
         body: String,
     },
+    /// The exchange names a trust anchor that does not exist.
+    #[error("there is no trust anchor {arn}: the exchange takes its whole ARN")]
+    SessionTrustAnchorUnknown {
+        /// What was asked for.
+        arn: String,
+    },
+    /// The exchange names a profile that does not exist.
+    #[error("there is no profile {arn}: the exchange takes its whole ARN")]
+    SessionProfileUnknown {
+        /// What was asked for.
+        arn: String,
+    },
+    /// A certificate of our own authority that we have no record of.
+    #[error("certificate 0x{serial} bears our signature and is not among those we issued")]
+    CertificateNotOurs {
+        /// Its serial number in hex.
+        serial: String,
+    },
     /// The body of an exchange is not its JSON.
     #[error("the body does not read as the JSON of CreateSession: {reason}")]
     SessionBody {
@@ -158,7 +176,7 @@ pub enum Error {
         reason: RevocationReason,
     },
     /// A session ended with its trust anchor.
-    #[error("the session ended when trust anchor {anchor} was disabled or deleted")]
+    #[error("the session ended when trust anchor {anchor} was disabled, changed or deleted")]
     SessionEndedByAnchor {
         /// Its name, or its id where it is gone.
         anchor: String,
@@ -198,6 +216,14 @@ pub enum Error {
         resource: String,
         /// Why not.
         because: String,
+    },
+    /// Nobody in particular asked.
+    #[error(
+        "{action} takes temporary credentials of a role that allows it, or the operator on the machine itself"
+    )]
+    CredentialsNeeded {
+        /// The action.
+        action: String,
     },
     /// Only for the operator on the machine.
     #[error("{operation} is for the operator on the machine itself")]
@@ -322,6 +348,32 @@ pub enum Error {
         count: usize,
         /// The most.
         limit: usize,
+    },
+    /// A renewal that was signed at another time.
+    #[error("the renewal was signed at {} and it is {}: clocks may differ by 5 minutes", crate::format_time(*.signed_at), crate::format_time(*.now))]
+    RenewalDate {
+        /// When it says it was signed.
+        signed_at: Time,
+        /// The time of the service.
+        now: Time,
+    },
+    /// Operator certificates are not renewed by whoever holds them.
+    #[error(
+        "operator certificates are not renewed: whoever may issue them issues a new one, with `bowline issue NAME --certificate-profile operator --role administrator`"
+    )]
+    RenewsOperator,
+    /// A reason that belongs to delta lists.
+    #[error(
+        "removeFromCRL is not a reason to revoke: it takes a hold back, in a delta CRL (RFC 5280 §5.3.1)"
+    )]
+    ReasonNotARevocation,
+    /// A name that would be taken for an id.
+    #[error(
+        "{name:?} reads as an id, and would stand before the resource with that id: choose another name"
+    )]
+    NameReadsAsId {
+        /// The name.
+        name: String,
     },
     /// The old key did not sign the renewal.
     #[error("the renewal is not signed by the private key of {subject}")]

@@ -1,13 +1,16 @@
 //! Why an exchange would be refused, and which would not be: the same rules, asked without signing.
 
 use bowline_sigv4::x509::CHAIN_MAX;
-use bowline_trust::{Profile, SessionRequest, TrustAnchor, authorize, explain};
+use std::collections::HashMap;
+
+use bowline_trust::{Profile, Role, SessionRequest, TrustAnchor, authorize, explain};
+use bowline_x509::path::PathError;
 use bowline_x509::{Certificate, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::anchors::DEFAULT_ANCHOR;
 use crate::caller::Caller;
-use crate::error::Error;
+use crate::error::{Error, PublicError};
 use crate::keyspace;
 use crate::operation::Operation;
 use crate::profiles::DEFAULT_PROFILE;
@@ -16,7 +19,7 @@ use crate::wire::{base64_bytes, base64_list};
 
 /// Explains, rule by rule, whether a certificate would get credentials of a role.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct ExplainSession {
     /// The certificate, DER.
     #[serde(with = "base64_bytes")]
@@ -42,7 +45,6 @@ pub struct ExplainSession {
 
 /// An explained decision.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct SessionExplanation {
     /// Whether credentials would be given.
     pub allowed: bool,
@@ -128,7 +130,7 @@ fn parse_all(chain: &[Vec<u8>]) -> Result<Vec<Certificate>, Error> {
 
 /// Lists what a certificate can be traded for: every anchor, profile and role by which it would get credentials.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct ListAssumableRoles {
     /// The certificate, DER.
     #[serde(with = "base64_bytes")]
@@ -140,7 +142,6 @@ pub struct ListAssumableRoles {
 
 /// One way to credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct AssumableRole {
     /// The role's name.
     pub role: String,
@@ -154,13 +155,12 @@ pub struct AssumableRole {
 
 /// All ways to credentials.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct AssumableRoles {
     /// The ways there are.
     pub roles: Vec<AssumableRole>,
     /// Where there is none: the refusal that came furthest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub nearest_refusal: Option<String>,
+    pub nearest_refusal: Option<PublicError>,
     /// The region to sign for.
     pub region: String,
     /// The service's time, for clocks that differ.
@@ -186,14 +186,20 @@ impl Operation for ListAssumableRoles {
             region: settings.region.clone(),
             now,
         };
+        let mut nearest = Nearest::default();
         let profiles = service.load_all::<Profile>(&keyspace::profiles())?;
-        for anchor in service.load_all::<TrustAnchor>(&keyspace::trust_anchors())? {
+        let roles: HashMap<String, Role> = service
+            .load_all::<Role>(&keyspace::roles())?
+            .into_iter()
+            .map(|role| (settings.role_arn(&role), role))
+            .collect();
+        let mut anchors = service.load_all::<TrustAnchor>(&keyspace::trust_anchors())?;
+        anchors.retain(|anchor| anchor.enabled);
+        for anchor in anchors {
             let path = match service.verify_path(&leaf, &chain, &anchor, now) {
                 Ok(path) => path,
                 Err(error) if error.refusal().is_some() => {
-                    answer
-                        .nearest_refusal
-                        .get_or_insert_with(|| error.public().message);
+                    nearest.offer(error);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -202,16 +208,14 @@ impl Operation for ListAssumableRoles {
                 .iter()
                 .flat_map(|profile| profile.role_arns.iter().map(move |arn| (profile, arn)))
             {
-                let Ok(role) = service.role(arn) else {
-                    continue;
-                };
+                let Some(role) = roles.get(arn) else { continue };
                 let request = SessionRequest {
                     path: &path,
                     partition: &settings.partition,
                     region: &settings.region,
                     trust_anchor: &anchor,
                     profile,
-                    role: &role,
+                    role,
                     duration_seconds: None,
                     role_session_name: None,
                     session_policies: &[],
@@ -222,17 +226,43 @@ impl Operation for ListAssumableRoles {
                 match authorize(&request) {
                     Ok(_) => answer.roles.push(AssumableRole {
                         role: role.name.clone(),
-                        role_arn: settings.role_arn(&role),
+                        role_arn: settings.role_arn(role),
                         profile_arn: settings.profile_arn(profile),
                         trust_anchor_arn: settings.anchor_arn(&anchor),
                     }),
-                    // A role whose trust policy answered is nearer than a certificate nobody believed.
-                    Err(denial) => {
-                        answer.nearest_refusal = Some(format!("{denial}; {}", denial.fix()))
-                    }
+                    Err(denial) => nearest.offer(Error::SessionDenied {
+                        denial: Box::new(denial),
+                        role: settings.role_arn(role),
+                    }),
                 }
             }
         }
+        if answer.roles.is_empty() {
+            answer.nearest_refusal = nearest.0.map(|error| error.public());
+        }
         Ok(answer)
+    }
+}
+
+/// Of many refusals the one that came furthest: a role whose trust policy answered is nearer than a certificate
+/// that was revoked, and that one nearer than a certificate of somebody else's.
+#[derive(Default)]
+struct Nearest(Option<Error>);
+
+impl Nearest {
+    fn offer(&mut self, error: Error) {
+        let distance = |error: &Error| match error {
+            Error::SessionDenied { .. } => 0,
+            Error::CertificateIsRevoked { .. } => 1,
+            Error::Path(PathError::UntrustedIssuer { .. }) => 3,
+            _ => 2,
+        };
+        if self
+            .0
+            .as_ref()
+            .is_none_or(|nearest| distance(&error) < distance(nearest))
+        {
+            self.0 = Some(error);
+        }
     }
 }

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use bowline_sigv4::{Allowed, Rules, hmac};
-use bowline_trust::Session;
+use bowline_trust::{Session, Watermark};
 use bowline_x509::Time;
 use serde::{Deserialize, Serialize};
 
+use crate::anchors::SessionsEnded;
 use crate::caller::Caller;
 use crate::environment::draw;
 use crate::error::Error;
@@ -86,7 +87,20 @@ impl Service {
         }
         let id = claims.trust_anchor.to_string();
         match self.load::<bowline_trust::TrustAnchor>(&keyspace::trust_anchor(&id)?)? {
-            Some(anchor) if anchor.enabled => Ok(()),
+            Some(anchor) if anchor.enabled => {
+                match self.load::<SessionsEnded>(&keyspace::anchor_sessions_ended(&id)?)? {
+                    Some(ended)
+                        if session.ended_by(&Watermark {
+                            not_before: ended.until,
+                        }) =>
+                    {
+                        Err(Error::SessionEndedByAnchor {
+                            anchor: anchor.name.clone(),
+                        })
+                    }
+                    Some(_) | None => Ok(()),
+                }
+            }
             Some(anchor) => Err(Error::SessionEndedByAnchor {
                 anchor: anchor.name.clone(),
             }),
@@ -105,7 +119,6 @@ pub struct GetCallerIdentity {
 
 /// Whose credentials they are.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct CallerIdentity {
     /// `AROA…:SESSION`.
     pub user_id: String,

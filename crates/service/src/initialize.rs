@@ -1,5 +1,4 @@
-//! Making a home: authorities, keys, anchors, profiles and the administrator's role, in commits
-//! whose last one makes it a home.
+//! Making a home: authorities, keys, anchors, profiles and the administrator's role, in one commit.
 
 use bowline_ca::{Asked, Authority, AuthorityUrls, CertificateProfile};
 use bowline_policy::AccountId;
@@ -22,13 +21,14 @@ use crate::keyspace;
 use crate::operation::Operation;
 use crate::profiles::{self, DEFAULT_PROFILE, OPERATORS_PROFILE};
 use crate::record::Record;
+use crate::revocation_lists::offline_list;
 use crate::roles;
 use crate::sealing::Sealer;
 use crate::service::{SealedSecret, Service};
 
 /// What holds for a whole home.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct Settings {
     /// What the authorities are named after.
     pub name: String,
@@ -63,7 +63,7 @@ impl Record for Settings {
 
 /// Makes a home in an empty store. Only for the operator on the machine.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct Initialize {
     /// What the authorities are named after: `NAME Root CA`.
     pub name: String,
@@ -93,7 +93,6 @@ pub struct OfflineRoot {
 
 /// What was made.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Initialized {
     /// The settings.
     pub settings: Settings,
@@ -235,6 +234,12 @@ impl Operation for Initialize {
             commit = profiles::put_new(commit, profile)?;
         }
         commit = roles::put_new(commit, &administrator)?;
+
+        if self.offline_root.is_some() {
+            // The key leaves now, and chains are checked against a CRL of the root all the same.
+            let list = offline_list(ROOT, &root, root_key, now)?;
+            commit = commit.put(keyspace::offline_revocation_list(ROOT)?, list.encode()?);
+        }
 
         // 5. One commit: a home is there whole or not at all.
         let event = Event::Initialized {

@@ -8,7 +8,6 @@ use crate::verify::certificates_from;
 
 /// What a certificate says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct CertificateDetails {
     /// The subject, RFC 4514.
     pub subject: String,

@@ -18,7 +18,7 @@ use crate::wire::base64_bytes;
 
 /// A certificate as the store keeps it. Never changed: a revocation is a record of its own.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub(crate) struct CertificateRecord {
     #[serde(with = "base64_bytes")]
     pub(crate) certificate: Vec<u8>,
@@ -44,7 +44,7 @@ impl CertificateRecord {
 
 /// Whether a certificate can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum CertificateStatus {
     /// Its time has not come.
     NotYetValid,
@@ -70,7 +70,6 @@ impl CertificateStatus {
 
 /// A line of the inventory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct CertificateSummary {
     /// Its serial number in hex.
     pub serial: String,
@@ -97,7 +96,7 @@ pub struct CertificateSummary {
 
 /// Lists certificates in the order of their ends.
 #[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(deny_unknown_fields, default)]
 pub struct ListCertificates {
     /// Only those issued for this name.
     pub name: Option<String>,
@@ -111,7 +110,6 @@ pub struct ListCertificates {
 
 /// A page of certificates.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct CertificatePage {
     /// The certificates.
     pub certificates: Vec<CertificateSummary>,
@@ -164,12 +162,10 @@ fn prefixed(prefix: &Key, rest: &[u8]) -> Result<Key, Error> {
 }
 
 /// The serial number in an index key: what follows the prefix and eight bytes of time.
-pub(crate) fn serial_at_end(prefix: &Key, key: &Key) -> Result<SerialNumber, Error> {
-    key.as_bytes()
-        .get(prefix.len() + keyspace::TIME_LEN..)
-        .and_then(|digits| hex::decode(digits).ok())
-        .and_then(|bytes| SerialNumber::from_bytes(&bytes).ok())
-        .ok_or_else(|| Error::internal(format!("the index key {key} holds no serial number")))
+fn serial_at_end(prefix: &Key, key: &Key) -> Result<SerialNumber, Error> {
+    let end = (prefix.len() + keyspace::TIME_LEN).min(key.len());
+    let longer = prefixed(&Key::empty(), &key.as_bytes()[..end])?;
+    keyspace::serial_after(&longer, key)
 }
 
 impl Service {
@@ -232,7 +228,10 @@ impl Service {
         certificate: &Certificate,
     ) -> Result<Option<RevocationRecord>, Error> {
         let authority = self.authority_record(&record.authority)?;
-        self.revocation(authority.authority()?.key_id(), certificate.serial())
+        self.revocation(
+            &authority.authority()?.public_key().key_id(),
+            certificate.serial(),
+        )
     }
 
     /// Every certificate of a name whose time is not over, first the one that ends first.
@@ -262,7 +261,7 @@ impl Service {
 
 /// Shows a certificate: by serial number, or the latest of a name.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct ShowCertificate {
     /// `0x…`, a serial with colons, or a name.
     pub certificate: String,
@@ -270,7 +269,6 @@ pub struct ShowCertificate {
 
 /// A certificate in detail.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct CertificateView {
     /// Its line of the inventory.
     #[serde(flatten)]

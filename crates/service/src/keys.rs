@@ -151,6 +151,17 @@ impl PrivateKey {
         PrivateKey::from_der(document.as_bytes())
     }
 
+    /// The kind of key it is, where that kind can be generated.
+    pub fn spec(&self) -> Option<KeySpec> {
+        KeySpec::like(self.public.algorithm())
+    }
+
+    /// Whether a certificate (DER) is for this key.
+    pub fn is_key_of(&self, certificate: &[u8]) -> Result<bool, Error> {
+        let certificate = bowline_x509::Certificate::from_der(certificate)?;
+        Ok(certificate.spki_der() == self.public.spki_der())
+    }
+
     /// The key as PKCS#8 PEM, unencrypted.
     pub fn to_pem(&self) -> Zeroizing<String> {
         Zeroizing::new(pem::encode("PRIVATE KEY", &self.pkcs8))

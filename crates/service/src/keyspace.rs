@@ -117,6 +117,37 @@ pub(crate) fn trust_anchor_name(name: &str) -> Result<Key, Error> {
     named("trust-anchor-name/", name)
 }
 
+/// Until when the sessions of a trust anchor have ended.
+pub(crate) fn anchor_sessions_ended(id: &str) -> Result<Key, Error> {
+    named("trust-anchor-ended/", id)
+}
+
+/// The certificates that renew another, by its serial number.
+pub(crate) fn renewal(of: &SerialNumber, serial: &SerialNumber) -> Key {
+    let mut bytes = renewals(of).as_bytes().to_vec();
+    bytes.extend_from_slice(serial.to_hex().as_bytes());
+    key(bytes)
+}
+
+/// Prefix of [`renewal`].
+pub(crate) fn renewals(of: &SerialNumber) -> Key {
+    key(format!("certificate-renewal/{}/", of.to_hex()).into_bytes())
+}
+
+/// The serial number that a key ends with, after a prefix.
+pub(crate) fn serial_after(prefix: &Key, key: &Key) -> Result<SerialNumber, Error> {
+    key.as_bytes()
+        .get(prefix.len()..)
+        .and_then(|digits| hex::decode(digits).ok())
+        .and_then(|bytes| SerialNumber::from_bytes(&bytes).ok())
+        .ok_or_else(|| Error::internal(format!("the key {key} does not end with a serial number")))
+}
+
+/// The CRL of an authority whose key is kept outside.
+pub(crate) fn offline_revocation_list(authority: &str) -> Result<Key, Error> {
+    named("offline-crl/", authority)
+}
+
 /// A profile, by its id.
 pub(crate) fn profile(id: &str) -> Result<Key, Error> {
     named("profile/", id)
@@ -159,7 +190,7 @@ fn named(prefix: &str, name: &str) -> Result<Key, Error> {
 }
 
 fn terminated(prefix: &str, name: &str) -> Result<Key, Error> {
-    if name.len() > NAME_BYTES_MAX {
+    if name.len() > NAME_BYTES_MAX || name.contains('\0') {
         return Err(Error::NameTooLong { length: name.len() });
     }
     Key::new(format!("{prefix}{name}\0")).map_err(|_| Error::NameTooLong { length: name.len() })

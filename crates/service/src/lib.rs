@@ -35,6 +35,7 @@ mod roles;
 mod sealing;
 mod service;
 mod sessions;
+mod trust_policies;
 mod verify;
 mod wire;
 

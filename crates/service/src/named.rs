@@ -1,10 +1,10 @@
 //! Resources that are found by a name, an id or an ARN, and whose names are unique.
 
-use std::sync::Arc;
-
 use bowline_store::Key;
+use bowline_trust::Uuid;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::Loaded;
 use crate::error::Error;
 use crate::record::Record;
 use crate::service::Service;
@@ -38,7 +38,7 @@ impl Service {
         &self,
         kind: &Named<R>,
         reference: &str,
-    ) -> Result<Option<Arc<R>>, Error> {
+    ) -> Result<Option<Loaded<R>>, Error> {
         if let Some((_, id)) = reference.rsplit_once(kind.infix) {
             let found = self.load::<R>(&(kind.key)(id)?)?;
             return match found {
@@ -51,5 +51,13 @@ impl Service {
             Some(name) => self.load(&(kind.key)(&name.id)?),
             None => self.load(&(kind.key)(reference)?),
         }
+    }
+}
+
+/// Refuses a name that would be taken for an id: it would stand before the resource with that id.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    match name.parse::<Uuid>() {
+        Ok(_) => Err(Error::NameReadsAsId { name: name.into() }),
+        Err(_) => Ok(()),
     }
 }

@@ -1,7 +1,5 @@
 //! Profiles of IAM Roles Anywhere: which roles, for how long, narrowed by what.
 
-use std::sync::Arc;
-
 use bowline_policy::{Policy, PolicyKind};
 use bowline_store::Commit;
 use bowline_trust::{Profile, Uuid};
@@ -9,6 +7,7 @@ use bowline_x509::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Event;
+use crate::cache::Loaded;
 use crate::caller::Caller;
 use crate::environment::draw;
 use crate::error::Error;
@@ -38,7 +37,6 @@ const PROFILES: Named<Profile> = Named {
 
 /// A profile as it is shown.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct ProfileView {
     /// Its name.
     pub name: String,
@@ -127,9 +125,8 @@ pub(crate) fn put_new(commit: Commit, profile: &Profile) -> Result<Commit, Error
 
 /// Adds a changed profile to a commit, which then expects that nobody else changed it.
 pub(crate) fn put_changed(
-    service: &Service,
     commit: Commit,
-    old: &Arc<Profile>,
+    old: &Loaded<Profile>,
     new: &mut Profile,
     now: Time,
 ) -> Result<Commit, Error> {
@@ -137,14 +134,14 @@ pub(crate) fn put_changed(
     new.updated_at = now;
     new.validate()?;
     let key = keyspace::profile(&new.id.to_string())?;
-    Ok(service
-        .expect_unchanged(commit, key.clone(), old)?
+    Ok(old
+        .expect_unchanged(commit, key.clone())
         .put(key, new.encode()?))
 }
 
 impl Service {
     /// The profile with a name, id or ARN.
-    pub(crate) fn profile(&self, reference: &str) -> Result<Arc<Profile>, Error> {
+    pub(crate) fn profile(&self, reference: &str) -> Result<Loaded<Profile>, Error> {
         self.settings()?;
         match self.find(&PROFILES, reference)? {
             Some(profile) => Ok(profile),
@@ -159,9 +156,53 @@ impl Service {
     }
 }
 
+impl Service {
+    /// The profile a caller names, if the caller may take `action` on it.
+    pub(crate) fn profile_for(
+        &self,
+        caller: &Caller,
+        action: &str,
+        reference: &str,
+    ) -> Result<Loaded<Profile>, Error> {
+        let settings = self.settings()?;
+        let found = self.find(&PROFILES, reference)?;
+        self.authorize_found(
+            caller,
+            action,
+            found.as_ref().map(|profile| settings.profile_arn(profile)),
+        )?;
+        self.profile(reference)
+    }
+
+    /// The profile with exactly this ARN, as the exchange names it.
+    pub(crate) fn profile_by_arn(&self, arn: &str) -> Result<Loaded<Profile>, Error> {
+        let found = if arn.contains(PROFILES.infix) {
+            self.find(&PROFILES, arn)?
+        } else {
+            None
+        };
+        found.ok_or_else(|| Error::SessionProfileUnknown { arn: arn.into() })
+    }
+}
+
+/// What the log says of a profile that was written.
+pub(crate) fn written(profile: &Profile, settings: &Settings, created: bool) -> Event {
+    Event::ProfileWritten {
+        profile: settings.profile_arn(profile),
+        created,
+        enabled: profile.enabled,
+        roles: profile.role_arns.clone(),
+        session_policy: profile
+            .session_policy
+            .as_ref()
+            .map(|policy| policy.text().to_owned()),
+        duration_seconds: profile.duration_seconds,
+    }
+}
+
 /// Creates a profile.
 #[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(deny_unknown_fields, default)]
 pub struct CreateProfile {
     /// Its name.
     pub name: String,
@@ -195,17 +236,14 @@ impl Operation for CreateProfile {
         }
         profile.session_policy = session_policy(self.session_policy.as_deref())?;
         profile.validate()?;
+        crate::named::check_name(&profile.name)?;
         let exists = service
             .load::<NameRecord>(&keyspace::profile_name(&profile.name)?)?
             .is_some();
         if exists && self.if_missing {
             return Ok(ProfileView::of(&*service.profile(&self.name)?, &settings));
         }
-        let event = Event::ProfileWritten {
-            profile: settings.profile_arn(&profile),
-            created: true,
-            enabled: profile.enabled,
-        };
+        let event = written(&profile, &settings, true);
         service.commit_new(
             "profile",
             &profile.name,
@@ -273,17 +311,14 @@ impl Operation for ShowProfile {
     type Answer = ProfileView;
 
     fn run(self, service: &Service, caller: &Caller) -> Result<ProfileView, Error> {
-        service.authorize(caller, "rolesanywhere:GetProfile", &self.profile)?;
-        Ok(ProfileView::of(
-            &*service.profile(&self.profile)?,
-            &*service.settings()?,
-        ))
+        let profile = service.profile_for(caller, "rolesanywhere:GetProfile", &self.profile)?;
+        Ok(ProfileView::of(&profile, &*service.settings()?))
     }
 }
 
 /// Changes a profile. What is not named stays.
 #[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(deny_unknown_fields, default)]
 pub struct UpdateProfile {
     /// Its name, id or ARN.
     pub profile: String,
@@ -306,9 +341,8 @@ impl Operation for UpdateProfile {
     type Answer = ProfileView;
 
     fn run(self, service: &Service, caller: &Caller) -> Result<ProfileView, Error> {
-        service.authorize(caller, "rolesanywhere:UpdateProfile", &self.profile)?;
+        let old = service.profile_for(caller, "rolesanywhere:UpdateProfile", &self.profile)?;
         let (settings, now) = (service.settings()?, service.now());
-        let old = service.profile(&self.profile)?;
         let mut profile = Profile::clone(&old);
         for arn in pass_roles(service, caller, &self.add_roles)? {
             if !profile.role_arns.contains(&arn) {
@@ -331,12 +365,8 @@ impl Operation for UpdateProfile {
         if let Some(enabled) = self.enabled {
             profile.enabled = enabled;
         }
-        let commit = put_changed(service, Commit::new(), &old, &mut profile, now)?;
-        let event = Event::ProfileWritten {
-            profile: settings.profile_arn(&profile),
-            created: false,
-            enabled: profile.enabled,
-        };
+        let commit = put_changed(Commit::new(), &old, &mut profile, now)?;
+        let event = written(&profile, &settings, false);
         service.commit(commit, caller, now, event)?;
         Ok(ProfileView::of(&profile, &settings))
     }

@@ -33,8 +33,13 @@ pub fn certification_request_from_file(bytes: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 /// The old key's word for a renewal.
-pub fn renewal_proof(certificate: &[u8], csr: &[u8], key: &PrivateKey) -> Result<Vec<u8>, Error> {
-    let statement = RenewCertificate::statement(certificate, csr);
+pub fn renewal_proof(
+    certificate: &[u8],
+    csr: &[u8],
+    key: &PrivateKey,
+    signed_at: Time,
+) -> Result<Vec<u8>, Error> {
+    let statement = RenewCertificate::statement(certificate, csr, signed_at);
     Ok(key.sign(key.public_key().default_signature_algorithm(), &statement)?)
 }
 

@@ -1,5 +1,7 @@
 //! Revoking: one record, whose presence ends the certificate and every session it was traded for.
 
+use std::collections::BTreeSet;
+
 use bowline_store::{Commit, StoreError};
 use bowline_x509::{RevocationReason, SerialNumber, Time};
 use serde::{Deserialize, Serialize};
@@ -15,7 +17,7 @@ use crate::service::Service;
 
 /// That, when and why a certificate was revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct RevocationRecord {
     /// Since when.
     pub at: Time,
@@ -31,7 +33,7 @@ impl Record for RevocationRecord {
 
 /// Revokes a certificate by its serial number, or all unexpired certificates of a name.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct RevokeCertificate {
     /// `0x…`, a serial with colons, or a name.
     pub certificate: String,
@@ -41,7 +43,6 @@ pub struct RevokeCertificate {
 
 /// What was revoked.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct RevokedCertificates {
     /// The certificates that are revoked now and were not before.
     pub revoked: Vec<CertificateSummary>,
@@ -56,20 +57,15 @@ impl Operation for RevokeCertificate {
     fn run(self, service: &Service, caller: &Caller) -> Result<RevokedCertificates, Error> {
         let settings = service.settings()?;
         let now = service.now();
-        let records = match serial_of(&self.certificate)? {
-            Some(serial) => {
-                let key = keyspace::certificate(&serial);
-                let value = service.store.get(&key)?;
-                value
-                    .map(|value| CertificateRecord::decode(&key, &value))
-                    .transpose()?
-                    .into_iter()
-                    .collect()
-            }
-            None => service.unexpired_by_name(&self.certificate, now)?,
-        };
-        // Asked before anything is said about what exists.
-        let authorities: std::collections::BTreeSet<&str> = records
+        if !matches!(caller, Caller::Operator | Caller::Session { .. }) {
+            // Nobody without credentials learns what exists.
+            service.authorize(caller, "acm-pca:RevokeCertificate", "*")?;
+        }
+        if self.reason == RevocationReason::RemoveFromCrl {
+            return Err(Error::ReasonNotARevocation);
+        }
+        let records = service.named_or_numbered(&self.certificate, now)?;
+        let authorities: BTreeSet<&str> = records
             .iter()
             .map(|record| record.authority.as_str())
             .collect();
@@ -94,9 +90,9 @@ impl Operation for RevokeCertificate {
             let fresh = service.revoke(record, self.reason, caller, now)?;
             let summary = service.summary(record, now)?;
             if fresh {
-                answer.revoked.push(summary)
+                answer.revoked.push(summary);
             } else {
-                answer.already_revoked.push(summary)
+                answer.already_revoked.push(summary);
             }
         }
         Ok(answer)
@@ -104,6 +100,51 @@ impl Operation for RevokeCertificate {
 }
 
 impl Service {
+    /// A certificate by its serial number with all that renewed it since, or else the unexpired ones of a name. A thief
+    /// who renewed a stolen certificate to a key of his own must lose that one too.
+    fn named_or_numbered(&self, text: &str, now: Time) -> Result<Vec<CertificateRecord>, Error> {
+        // A name may be written like a serial number; the number goes first.
+        let Some(serial) = serial_of(text).or_else(|error| {
+            if text.contains(':') {
+                Ok(None)
+            } else {
+                Err(error)
+            }
+        })?
+        else {
+            return self.unexpired_by_name(text, now);
+        };
+        let mut records: Vec<CertificateRecord> = Vec::new();
+        let mut waiting = vec![serial];
+        while let Some(serial) = waiting.pop() {
+            let key = keyspace::certificate(&serial);
+            let Some(value) = self.store.get(&key)? else {
+                continue;
+            };
+            let record = CertificateRecord::decode(&key, &value)?;
+            // The one named is revoked even if its time is over; what came of it only while it can be used.
+            if records.is_empty() || now <= record.parsed()?.validity().not_after {
+                records.push(record);
+            }
+            waiting.extend(self.renewals(&serial)?);
+        }
+        if records.is_empty() {
+            return self.unexpired_by_name(text, now);
+        }
+        Ok(records)
+    }
+
+    /// The serial numbers of the certificates that renewed one.
+    fn renewals(&self, serial: &SerialNumber) -> Result<Vec<SerialNumber>, Error> {
+        let prefix = keyspace::renewals(serial);
+        let page = self
+            .store
+            .scan(&prefix, None, bowline_store::SCAN_RECORDS_MAX)?;
+        page.iter()
+            .map(|(key, _)| keyspace::serial_after(&prefix, key))
+            .collect()
+    }
+
     /// Revokes one certificate; `false` if it was revoked before. One commit each, so that of many
     /// certificates of a name those acknowledged are revoked whatever happens to the rest.
     fn revoke(
@@ -115,7 +156,8 @@ impl Service {
     ) -> Result<bool, Error> {
         let certificate = record.parsed()?;
         let authority = self.authority_record(&record.authority)?;
-        let key = keyspace::revocation(authority.authority()?.key_id(), certificate.serial());
+        let issuer = authority.authority()?.public_key().key_id();
+        let key = keyspace::revocation(&issuer, certificate.serial());
         let revocation = RevocationRecord {
             at: now,
             reason,
@@ -130,11 +172,11 @@ impl Service {
         let commit = Commit::new()
             .expect_absent(key.clone())
             .put(key, revocation.encode()?);
-        match self.commit(commit, caller, now, event) {
-            Ok(()) => {
-                self.revocation_lists.changed(&record.authority);
-                Ok(true)
-            }
+        let outcome = self.commit(commit, caller, now, event);
+        // Whatever the outcome: it may have been applied, now or by somebody else.
+        self.revocation_lists.changed(&record.authority);
+        match outcome {
+            Ok(()) => Ok(true),
             Err(Error::Store(StoreError::Conflict { .. })) => Ok(false),
             Err(error) => Err(error),
         }

@@ -1,18 +1,20 @@
-//! Full CRLs: signed when asked for, kept in memory while they are fresh, never stored. Only their
-//! numbers are, and before a list with that number leaves.
+//! Full CRLs: signed when asked for, kept in memory while they are fresh, not stored. Their numbers are, before
+//! a list with that number leaves; and the one list of an authority whose key is kept outside.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bowline_ca::{Revocation, sign_crl};
+use bowline_ca::{Authority, Revocation, sign_crl};
 use bowline_store::{Commit, Key};
-use bowline_x509::{SerialNumber, Time};
+use bowline_x509::Time;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Event;
+use crate::authorities::KeyLocation;
 use crate::caller::Caller;
 use crate::error::Error;
+use crate::keys::PrivateKey;
 use crate::keyspace;
 use crate::operation::Operation;
 use crate::record::Record;
@@ -22,7 +24,6 @@ use crate::wire::base64_bytes;
 
 /// A signed CRL.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct RevocationList {
     /// The authority that signed it.
     pub authority: String,
@@ -92,7 +93,7 @@ impl RevocationLists {
 
 /// Gives the CRL of an authority.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct ShowRevocationList {
     /// The authority's id.
     pub authority: String,
@@ -108,7 +109,8 @@ impl Operation for ShowRevocationList {
     /// Needs no permission: CRLs are public. Asking for a new signature each time takes one.
     fn run(self, service: &Service, caller: &Caller) -> Result<RevocationList, Error> {
         if self.fresh {
-            service.authorize(caller, "bowline:SignRevocationList", &self.authority)?;
+            let arn = service.settings()?.authority_arn(&self.authority);
+            service.authorize(caller, "bowline:SignRevocationList", &arn)?;
         } else if let Some(list) = service.fresh_revocation_list(&self.authority) {
             return Ok(RevocationList::clone(&list));
         }
@@ -136,19 +138,38 @@ impl Service {
     fn sign_revocation_list(&self, id: &str, caller: &Caller) -> Result<RevocationList, Error> {
         let now = self.now();
         let record = self.authority_record(id)?;
+        if record.key == KeyLocation::Offline {
+            let list = self.load::<RevocationList>(&keyspace::offline_revocation_list(id)?)?;
+            return list
+                .map(|list| RevocationList::clone(&list))
+                .ok_or_else(|| Error::AuthorityKeyOffline {
+                    authority: id.into(),
+                });
+        }
         let authority = record.authority()?;
         let signer = self.authority_key(id)?;
         // Noted before the scan: a revocation during it makes the list stale, not silent.
         let changes = self.revocation_lists.changes(id);
-        let revocations = self.listed(authority.key_id(), now)?;
+        let revocations = self.listed(&authority.public_key().key_id(), now)?;
 
-        // 1. The number is committed before any list with it leaves.
+        // 1. Sign under the next number. Nothing has left yet.
         let key = keyspace::crl_number(id)?;
         let stored = self.store.get(&key)?;
         let number = match &stored {
             Some(value) => NumberRecord::decode(&key, value)?.number + 1,
             None => 1,
         };
+        let list = signed_list(
+            id,
+            authority,
+            &*signer,
+            number,
+            now,
+            LIST_LIFE,
+            &revocations,
+        )?;
+
+        // 2. The number is committed before the list with it leaves.
         let commit = match stored {
             Some(value) => Commit::new().expect_equals(key.clone(), value),
             None => Commit::new().expect_absent(key.clone()),
@@ -164,19 +185,6 @@ impl Service {
             now,
             event,
         )?;
-
-        // 2. Sign.
-        let next_update = now + LIST_LIFE;
-        let der = sign_crl(authority, &*signer, number, now, next_update, &revocations)?;
-        let next_update = next_update.min(authority.certificate().validity().not_after);
-        let list = RevocationList {
-            authority: id.into(),
-            number,
-            this_update: now,
-            next_update,
-            entries: revocations.len(),
-            der,
-        };
         self.revocation_lists
             .keep(id, changes, Arc::new(list.clone()));
         Ok(list)
@@ -197,13 +205,7 @@ impl Service {
                 if record.not_after + LIST_LIFE < now {
                     continue;
                 }
-                let serial = key.as_bytes()[prefix.len()..].to_vec();
-                let serial = hex::decode(serial)
-                    .ok()
-                    .and_then(|bytes| SerialNumber::from_bytes(&bytes).ok())
-                    .ok_or_else(|| {
-                        Error::internal(format!("the revocation key {key} holds no serial number"))
-                    })?;
+                let serial = keyspace::serial_after(&prefix, key)?;
                 listed.push(Revocation {
                     serial,
                     revoked_at: record.at,
@@ -218,5 +220,43 @@ impl Service {
     }
 }
 
+/// A list signed by an authority.
+fn signed_list(
+    id: &str,
+    authority: &Authority,
+    signer: &PrivateKey,
+    number: u64,
+    now: Time,
+    life: TimeDelta,
+    revocations: &[Revocation],
+) -> Result<RevocationList, Error> {
+    let next_update = (now + life).min(authority.certificate().validity().not_after);
+    let der = sign_crl(authority, signer, number, now, next_update, revocations)?;
+    Ok(RevocationList {
+        authority: id.into(),
+        number,
+        this_update: now,
+        next_update,
+        entries: revocations.len(),
+        der,
+    })
+}
+
+/// The one list of an authority whose key leaves after this: it lists nothing, and is good until the key comes back.
+pub(crate) fn offline_list(
+    id: &str,
+    authority: &Authority,
+    signer: &PrivateKey,
+    now: Time,
+) -> Result<RevocationList, Error> {
+    signed_list(id, authority, signer, 1, now, OFFLINE_LIST_LIFE, &[])
+}
+
+impl Record for RevocationList {
+    const WHAT: &'static str = "CRL";
+}
+
+/// How long the CRL of an authority is good for whose key is kept outside.
+const OFFLINE_LIST_LIFE: TimeDelta = TimeDelta::days(366);
 /// How long a CRL is good for. It is signed again half way, or when something was revoked.
 const LIST_LIFE: TimeDelta = TimeDelta::hours(24);

@@ -1,16 +1,15 @@
 //! Roles: who may take them, what they allow, and the profile that lists them.
 
-use std::sync::Arc;
-
 use bowline_policy::{Policy, PolicyKind};
-use bowline_store::Commit;
-use bowline_trust::{Profile, Role, RoleId, RolePolicy};
+use bowline_store::{Commit, StoreError};
+use bowline_trust::{Profile, Role, RoleId, RolePolicy, role_arn};
 use bowline_x509::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::anchors::DEFAULT_ANCHOR;
 use crate::audit::Event;
+use crate::cache::Loaded;
 use crate::caller::Caller;
 use crate::environment::draw;
 use crate::error::Error;
@@ -20,6 +19,7 @@ use crate::operation::Operation;
 use crate::profiles;
 use crate::record::Record;
 use crate::service::Service;
+use crate::trust_policies::{carries_role, check_conditions, subject_test, trust_policy};
 
 /// The role of operators.
 pub(crate) const ADMINISTRATOR: &str = "administrator";
@@ -30,7 +30,6 @@ impl Record for Role {
 
 /// A role as it is shown.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct RoleView {
     /// Its name.
     pub name: String,
@@ -99,8 +98,8 @@ pub(crate) fn put_new(commit: Commit, role: &Role) -> Result<Commit, Error> {
 }
 
 impl Service {
-    /// The role with a name or ARN.
-    pub(crate) fn role(&self, reference: &str) -> Result<Arc<Role>, Error> {
+    /// The role with a name or ARN, if there is one.
+    pub(crate) fn find_role(&self, reference: &str) -> Result<Option<Loaded<Role>>, Error> {
         let settings = self.settings()?;
         let name = match reference.strip_prefix("arn:") {
             Some(_) => reference
@@ -109,7 +108,12 @@ impl Service {
             None => reference,
         };
         let found = self.load::<Role>(&keyspace::role(name)?)?;
-        match found.filter(|role| name == reference || settings.role_arn(role) == reference) {
+        Ok(found.filter(|role| name == reference || settings.role_arn(role) == reference))
+    }
+
+    /// The role with a name or ARN; an error that lists those there are.
+    pub(crate) fn role(&self, reference: &str) -> Result<Loaded<Role>, Error> {
+        match self.find_role(reference)? {
             Some(role) => Ok(role),
             None => {
                 let known = self.load_all::<Role>(&keyspace::roles())?;
@@ -124,7 +128,7 @@ impl Service {
 
 /// Creates a role and lists it in a profile.
 #[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(deny_unknown_fields, default)]
 pub struct CreateRole {
     /// Its name.
     pub name: String,
@@ -155,8 +159,21 @@ impl Operation for CreateRole {
     type Answer = RoleView;
 
     fn run(self, service: &Service, caller: &Caller) -> Result<RoleView, Error> {
-        service.authorize(caller, "iam:CreateRole", &self.name)?;
         let (settings, now) = (service.settings()?, service.now());
+        // 1. A new role is three things at once: a role, what it allows, and a profile that offers it.
+        let arn = role_arn(
+            &settings.partition,
+            &settings.account_id()?,
+            "/",
+            &self.name,
+        );
+        for action in ["iam:CreateRole", "iam:PutRolePolicy", "iam:PassRole"] {
+            service.authorize(caller, action, &arn)?;
+        }
+        let profile_name = self.profile.as_deref().unwrap_or(profiles::DEFAULT_PROFILE);
+        service.profile_for(caller, "rolesanywhere:UpdateProfile", profile_name)?;
+
+        // 2. The role.
         let trust = self.trust(service, &settings)?;
         let policy = match (&self.policy, self.allow.is_empty(), self.on.is_empty()) {
             (Some(document), true, true) => document.clone(),
@@ -172,30 +189,38 @@ impl Operation for CreateRole {
             self.max_duration_seconds,
             now,
         )?;
-        let key = keyspace::role(&role.name)?;
-        let profile =
-            service.profile(self.profile.as_deref().unwrap_or(profiles::DEFAULT_PROFILE))?;
-        if self.if_missing
-            && let Some(existing) = service.load::<Role>(&key)?
-        {
-            let profiles = service.load_all::<Profile>(&keyspace::profiles())?;
-            return Ok(RoleView::of(&existing, &settings, &profiles));
+
+        // 3. One commit for role and profile: a role that no profile lists could be taken by nobody, and nothing would
+        //    say why. Others write the profile too, so try again on what they left.
+        for attempt in 1.. {
+            if let Some(existing) = service.load::<Role>(&keyspace::role(&role.name)?)? {
+                if !self.if_missing {
+                    return Err(Error::Exists {
+                        what: "role",
+                        name: self.name,
+                    });
+                }
+                let profiles = service.load_all::<Profile>(&keyspace::profiles())?;
+                return Ok(RoleView::of(&existing, &settings, &profiles));
+            }
+            let profile = service.profile(profile_name)?;
+            let mut listed = Profile::clone(&profile);
+            listed.role_arns.push(settings.role_arn(&role));
+            let commit = put_new(Commit::new(), &role)?;
+            let commit = profiles::put_changed(commit, &profile, &mut listed, now)?;
+            let event = Event::RoleCreated {
+                role: arn.clone(),
+                trust_policy: trust.clone(),
+                policy: policy.clone(),
+                profile: settings.profile_arn(&profile),
+            };
+            match service.commit(commit, caller, now, event) {
+                Ok(()) => return Ok(RoleView::of(&role, &settings, &[listed])),
+                Err(Error::Store(StoreError::Conflict { .. })) if attempt < ATTEMPTS_MAX => {}
+                Err(error) => return Err(error),
+            }
         }
-        // One commit: a role that no profile lists could be taken by nobody, and nothing would say why.
-        let mut listed = Profile::clone(&profile);
-        listed.role_arns.push(settings.role_arn(&role));
-        let commit = profiles::put_changed(
-            service,
-            put_new(Commit::new(), &role)?,
-            &profile,
-            &mut listed,
-            now,
-        )?;
-        let event = Event::RoleCreated {
-            role: settings.role_arn(&role),
-        };
-        service.commit_new("role", &role.name, commit, caller, now, event)?;
-        Ok(RoleView::of(&role, &settings, &[listed]))
+        Err(Error::internal("a loop that returns did not"))
     }
 }
 
@@ -222,102 +247,12 @@ impl CreateRole {
     }
 }
 
-/// A test of one principal tag: the tag's key, and the patterns of which one must fit.
-type TagTest = (String, Vec<String>);
-
-/// The test that a certificate's `OU` names the role, alone or among others joined by `/`.
-fn carries_role(role: &str) -> Vec<TagTest> {
-    let patterns = vec![
-        role.into(),
-        format!("{role}/*"),
-        format!("*/{role}"),
-        format!("*/{role}/*"),
-    ];
-    vec![("x509Subject/OU".into(), patterns)]
-}
-
-/// Reads `CN=web-*`, `x509SAN/DNS=*.example.com`.
-fn subject_test(text: &str) -> Result<TagTest, Error> {
-    let refuse = || Error::SubjectTestInvalid { text: text.into() };
-    let (field, pattern) = text.split_once('=').ok_or_else(refuse)?;
-    let plain = |text: &str| {
-        text.chars()
-            .all(|c| c.is_ascii_alphanumeric() || "./-_".contains(c))
-    };
-    if field.is_empty() || !plain(field) || pattern.is_empty() || pattern.contains("${") {
-        return Err(refuse());
-    }
-    let key = if field.starts_with("x509") {
-        field.to_owned()
-    } else {
-        format!("x509Subject/{field}")
-    };
-    Ok((key, vec![pattern.into()]))
-}
-
-/// A trust policy for one anchor: the three actions an exchange needs, and every test.
-fn trust_policy(anchor_arn: &str, tests: &[TagTest]) -> String {
-    let tests: serde_json::Map<String, serde_json::Value> = tests
-        .iter()
-        .map(|(key, patterns)| (format!("aws:PrincipalTag/{key}"), json!(patterns)))
-        .collect();
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Principal": { "Service": "rolesanywhere.amazonaws.com" },
-            "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
-            "Condition": { "ArnEquals": { "aws:SourceArn": anchor_arn }, "StringLike": tests },
-        }],
-    })
-    .to_string()
-}
-
 fn permissions(actions: &[String], resources: &[String]) -> String {
     json!({
         "Version": "2012-10-17",
         "Statement": [{ "Sid": "Allowed", "Effect": "Allow", "Action": actions, "Resource": resources }],
     })
     .to_string()
-}
-
-/// Refuses a trust policy by which any certificate, or a certificate of any anchor, could take the role.
-/// Without such conditions every certificate of every anchor of the account can.
-fn check_conditions(document: &str) -> Result<(), Error> {
-    // What does not parse is refused a moment later, with its position.
-    let Ok(serde_json::Value::Object(document)) = serde_json::from_str(document) else {
-        return Ok(());
-    };
-    let statements = match document.get("Statement") {
-        Some(serde_json::Value::Array(statements)) => statements.iter().collect(),
-        Some(statement) => vec![statement],
-        None => Vec::new(),
-    };
-    for (index, statement) in statements.into_iter().enumerate() {
-        if statement.get("Effect").and_then(|effect| effect.as_str()) != Some("Allow") {
-            continue;
-        }
-        let keys: Vec<String> = statement
-            .get("Condition")
-            .and_then(|condition| condition.as_object())
-            .into_iter()
-            .flat_map(|operators| operators.values())
-            .filter_map(|operator| operator.as_object())
-            .flat_map(|keys| keys.keys().map(|key| key.to_ascii_lowercase()))
-            .collect();
-        let anchored = keys.iter().any(|key| key == "aws:sourcearn");
-        let named = keys
-            .iter()
-            .any(|key| key.starts_with("aws:principaltag/") || key == "sts:sourceidentity");
-        if !anchored || !named {
-            return Err(Error::TrustPolicyOpen {
-                statement: index,
-                anchored,
-                named,
-            });
-        }
-    }
-    Ok(())
 }
 
 fn build(
@@ -378,12 +313,21 @@ impl Operation for ShowRole {
     type Answer = RoleView;
 
     fn run(self, service: &Service, caller: &Caller) -> Result<RoleView, Error> {
-        service.authorize(caller, "iam:GetRole", &self.role)?;
+        let settings = service.settings()?;
+        let found = service.find_role(&self.role)?;
+        service.authorize_found(
+            caller,
+            "iam:GetRole",
+            found.as_ref().map(|role| settings.role_arn(role)),
+        )?;
         let profiles = service.load_all::<Profile>(&keyspace::profiles())?;
         Ok(RoleView::of(
             &*service.role(&self.role)?,
-            &*service.settings()?,
+            &settings,
             &profiles,
         ))
     }
 }
+
+/// How often a new role is tried again after somebody else wrote its profile meanwhile.
+const ATTEMPTS_MAX: u32 = 16;

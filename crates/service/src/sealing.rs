@@ -64,7 +64,7 @@ pub(crate) struct SealedMaster {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 enum Method {
     KeyFile,
     Passphrase {
@@ -173,7 +173,7 @@ fn key_encryption_key(unseal: &UnsealKey, method: &Method) -> Result<Zeroizing<[
     match (unseal, method) {
         (UnsealKey::File(key), Method::KeyFile) => Ok(key.clone()),
         (UnsealKey::Passphrase(passphrase), Method::Passphrase { salt, log_n, r, p }) => {
-            if *log_n > SCRYPT_LOG_N_MAX {
+            if *log_n > SCRYPT_LOG_N_MAX || *r > SCRYPT_R || *p > SCRYPT_P_MAX {
                 return Err(Error::internal(
                     "the record of the passphrase asks for more memory than this program gives scrypt",
                 ));
@@ -203,6 +203,8 @@ const SCRYPT_LOG_N: u8 = 15;
 const SCRYPT_R: u32 = 8;
 /// scrypt parallelism.
 const SCRYPT_P: u32 = 1;
+/// The most rounds after one another that a record may ask for.
+const SCRYPT_P_MAX: u32 = 4;
 /// The most a record may ask for: N = 2^20 takes 1 GiB, beyond which opening a home would be a way to stop the machine.
 const SCRYPT_LOG_N_MAX: u8 = 20;
 

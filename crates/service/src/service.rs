@@ -7,7 +7,7 @@ use bowline_trust::KeyRing;
 use bowline_x509::Time;
 
 use crate::audit::Event;
-use crate::cache::Cache;
+use crate::cache::{Cache, Loaded};
 use crate::caller::Caller;
 use crate::environment::{Clock, Entropy};
 use crate::error::Error;
@@ -69,7 +69,7 @@ impl Service {
     }
 
     /// The settings; an error that says `init` where there are none.
-    pub(crate) fn settings(&self) -> Result<Arc<Settings>, Error> {
+    pub(crate) fn settings(&self) -> Result<Loaded<Settings>, Error> {
         self.load(&keyspace::settings())?
             .ok_or(Error::NotInitialized)
     }
@@ -78,7 +78,7 @@ impl Service {
     pub(crate) fn load<R: Record + Send + Sync + 'static>(
         &self,
         key: &Key,
-    ) -> Result<Option<Arc<R>>, Error> {
+    ) -> Result<Option<Loaded<R>>, Error> {
         match self.store.get(key)? {
             Some(value) => self.cache.decoded(key, value).map(Some),
             None => Ok(None),
@@ -141,24 +141,6 @@ impl Service {
                 }
                 error => error,
             })
-    }
-
-    /// Makes a commit expect that a record still is what `seen` was decoded from.
-    pub(crate) fn expect_unchanged<R>(
-        &self,
-        commit: Commit,
-        key: Key,
-        seen: &Arc<R>,
-    ) -> Result<Commit, Error>
-    where
-        R: Record + Send + Sync + 'static,
-    {
-        match self.store.get(&key)? {
-            Some(value) if Arc::ptr_eq(&self.cache.decoded::<R>(&key, value.clone())?, seen) => {
-                Ok(commit.expect_equals(key, value))
-            }
-            Some(_) | None => Err(Error::Store(StoreError::Conflict { key })),
-        }
     }
 
     /// What seals and opens the secrets of this home.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bowline_sigv4::{Body, Rules, SignedRequest, x509::Presented};
 use bowline_store::Commit;
-use bowline_trust::{Denial, Draw, Role, SessionRequest, TrustAnchor, authorize};
+use bowline_trust::{AnchorSource, Draw, SessionRequest, TrustAnchor, authorize};
 use bowline_x509::path::{self, PathRules, VerifiedPath};
 use bowline_x509::{Certificate, Time};
 use serde::{Deserialize, Serialize};
@@ -68,7 +68,6 @@ impl fmt::Debug for Secret {
 
 /// Temporary credentials, and whose they are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct SessionCredentials {
     /// Names the credentials in every request signed with them.
     pub access_key_id: String,
@@ -117,24 +116,39 @@ impl Operation for CreateSession {
         let parameters = Parameters::read(&self.request)?;
         let authenticated = presented.verify(now)?;
 
-        // 2. What is asked for.
-        let anchor = service.anchor(need(
+        // 2. Where it is asked. Whole ARNs only: a stranger shall not find out names.
+        let anchor = service.anchor_by_arn(need(
             "trustAnchorArn",
             parameters.trust_anchor_arn.as_deref(),
         )?)?;
-        let profile = service.profile(need("profileArn", parameters.profile_arn.as_deref())?)?;
-        let role = service.role(need("roleArn", parameters.role_arn.as_deref())?);
+        let profile =
+            service.profile_by_arn(need("profileArn", parameters.profile_arn.as_deref())?)?;
+        let role_arn = need("roleArn", parameters.role_arn.as_deref())?;
 
-        // 3. Is the certificate believed.
+        // 3. Is the certificate believed. What follows is said only to those who are.
         let leaf = authenticated.leaf();
-        let path = service.verify_path(leaf, authenticated.chain(), &anchor, now)?;
-        let role = match role {
-            Ok(role) => role,
-            // Only a certificate that is believed hears anything, and it hears no more than AWS says.
-            Err(Error::RoleUnknown { name, .. }) => {
-                return Err(Error::SessionRoleUnknown { role: name });
+        let asked = Asked {
+            leaf,
+            role_arn,
+            caller,
+            now,
+        };
+        let path = match service.verify_path(leaf, authenticated.chain(), &anchor, now) {
+            Err(error @ Error::CertificateIsRevoked { .. }) => {
+                return Err(service.refused(&asked, error));
             }
-            Err(error) => return Err(error),
+            path => path?,
+        };
+        let Some(role) = service
+            .find_role(role_arn)?
+            .filter(|_| role_arn.starts_with("arn:"))
+        else {
+            return Err(service.refused(
+                &asked,
+                Error::SessionRoleUnknown {
+                    role: role_arn.into(),
+                },
+            ));
         };
 
         // 4. The one decision of the system.
@@ -155,7 +169,11 @@ impl Operation for CreateSession {
         let grant = match authorize(&request) {
             Ok(grant) => grant,
             Err(denial) => {
-                return Err(service.record_denial(leaf, &settings, &role, denial, caller, now));
+                let refusal = Error::SessionDenied {
+                    denial: Box::new(denial),
+                    role: role_arn.into(),
+                };
+                return Err(service.refused(&asked, refusal));
             }
         };
 
@@ -268,6 +286,17 @@ fn query_parameters(target: &str) -> Vec<(String, String)> {
 }
 
 impl Service {
+    /// Whether a certificate is one that we have a record of. A signature alone could come from a stolen key.
+    fn check_issued(&self, leaf: &Certificate) -> Result<(), Error> {
+        match self.certificate_record(leaf.serial()) {
+            Ok(record) if record.certificate == leaf.der() => Ok(()),
+            Ok(_) | Err(Error::CertificateUnknown { .. }) => Err(Error::CertificateNotOurs {
+                serial: leaf.serial().to_hex(),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Verifies a leaf up to an anchor, and that nothing on the way is revoked. A path that was found good stays
     /// good while its certificates, its anchor and the clock say so; revocations are asked about every time.
     pub(crate) fn verify_path(
@@ -282,6 +311,9 @@ impl Service {
         let path = match self.cache.path(&question, now) {
             Some(path) => path,
             None => {
+                if let AnchorSource::Authority(_) = &anchor.source {
+                    self.check_issued(leaf)?;
+                }
                 let rules = PathRules::authentication();
                 let path = Arc::new(path::verify(leaf, chain, &anchors, &[], &rules, now)?);
                 self.cache.keep_path(question, path.clone(), now);
@@ -306,31 +338,30 @@ impl Service {
         Ok(path)
     }
 
-    /// Writes down that an authenticated certificate was refused. The refusal stands whether or not that succeeds.
-    fn record_denial(
-        &self,
-        leaf: &Certificate,
-        settings: &Settings,
-        role: &Role,
-        denial: Denial,
-        caller: &Caller,
-        now: Time,
-    ) -> Error {
+    /// Writes down that a certificate we believe, or had believed, was refused.
+    fn refused(&self, asked: &Asked<'_>, refusal: Error) -> Error {
+        let public = refusal.public();
         let event = Event::SessionDenied {
-            code: denial.code().into(),
-            reason: denial.to_string(),
-            role: settings.role_arn(role),
-            serial: leaf.serial().to_hex(),
-            subject: leaf.subject().to_string(),
+            code: public.code.into_owned(),
+            reason: public.message,
+            role: asked.role_arn.into(),
+            serial: asked.leaf.serial().to_hex(),
+            subject: asked.leaf.subject().to_string(),
         };
-        match self.commit(Commit::new(), caller, now, event) {
-            Ok(()) => Error::SessionDenied {
-                denial: Box::new(denial),
-                role: settings.role_arn(role),
-            },
+        match self.commit(Commit::new(), asked.caller, asked.now, event) {
+            Ok(()) => refusal,
+            // A log that cannot be written is the bigger trouble.
             Err(error) => error,
         }
     }
+}
+
+/// Who asks for what, for the log.
+struct Asked<'a> {
+    leaf: &'a Certificate,
+    role_arn: &'a str,
+    caller: &'a Caller,
+    now: Time,
 }
 
 /// SHA-256 over everything a path was found from.

@@ -26,7 +26,6 @@ pub struct VerifyAsk {
 
 /// A chain that is good.
 #[derive(Debug, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct VerifiedChain {
     /// The subjects from the leaf to the anchor.
     pub subjects: Vec<String>,

@@ -47,7 +47,7 @@ impl WireRequest {
 
 /// A point in time as an operator writes it: `2026-06-01T12:00:00Z`, or `24h` from now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Moment {
     /// This very time.
     At(Time),

@@ -14,7 +14,7 @@ use crate::error::Error;
 
 /// What a failure means to the caller. A number of kinds, each with one HTTP status and one exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Malformed, or outside a certificate profile.
     Invalid,
@@ -36,7 +36,6 @@ pub enum Kind {
 
 /// An error as it crosses a wire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct PublicError {
     /// What it means.
     pub kind: Kind,
@@ -117,6 +116,7 @@ impl Error {
                 _ => Refusal::UntrustedSigner,
             },
             Error::CertificateIsRevoked { .. } => Refusal::Revoked,
+            Error::CertificateNotOurs { .. } => Refusal::UntrustedSigner,
             Error::SessionDenied { denial, .. } => Refusal::NotAssumable(denial.aws_message()),
             Error::SessionRoleUnknown { role } => {
                 Refusal::NotAssumable(format!("Unable to assume role for {role}"))
@@ -192,6 +192,9 @@ impl Error {
                 (kind, denial.code())
             }
             Error::SessionRoleUnknown { .. } => (Denied, "session_role_unknown"),
+            Error::SessionTrustAnchorUnknown { .. } => (NotFound, "session_trust_anchor_unknown"),
+            Error::SessionProfileUnknown { .. } => (NotFound, "session_profile_unknown"),
+            Error::CertificateNotOurs { .. } => (Unauthenticated, "certificate_not_ours"),
             Error::SessionParameterMissing { .. } => (Invalid, "session_parameter_missing"),
             Error::SessionParameterTwice { .. } => (Invalid, "session_parameter_twice"),
             Error::SessionBody { .. } => (Invalid, "session_body_malformed"),
@@ -205,6 +208,7 @@ impl Error {
             Error::ContextKeyReserved { .. } => (Invalid, "context_key_reserved"),
             Error::PayloadHashInvalid { .. } => (Invalid, "payload_hash_invalid"),
             Error::NotAuthorized { .. } => (Denied, "not_authorized"),
+            Error::CredentialsNeeded { .. } => (Denied, "credentials_needed"),
             Error::OperatorOnly { .. } => (Denied, "operator_only"),
             Error::AlreadyInitialized => (Conflict, "already_initialized"),
             Error::NotInitialized => (NotFound, "not_initialized"),
@@ -215,7 +219,7 @@ impl Error {
             Error::PassphraseNeeded => (Invalid, "passphrase_needed"),
             Error::PassphraseNotUsed => (Invalid, "passphrase_not_used"),
             Error::PassphraseTooShort { .. } => (Invalid, "passphrase_too_short"),
-            Error::AuthorityKeyOffline { .. } => (Unavailable, "authority_key_offline"),
+            Error::AuthorityKeyOffline { .. } => (Invalid, "authority_key_offline"),
             Error::NoPrivateKeyInPem => (Invalid, "private_key_missing"),
             Error::PrivateKeyUnreadable => (Invalid, "private_key_unreadable"),
             Error::PrivateKeyEncrypted => (Invalid, "private_key_encrypted"),
@@ -228,6 +232,10 @@ impl Error {
             Error::MomentOutOfRange => (Invalid, "time_out_of_range"),
             Error::TooManyNames { .. } => (Limit, "too_many_names"),
             Error::ChainTooLong { .. } => (Limit, "chain_too_long"),
+            Error::RenewalDate { .. } => (Unauthenticated, "renewal_date"),
+            Error::RenewsOperator => (Denied, "renews_operator"),
+            Error::ReasonNotARevocation => (Invalid, "reason_not_a_revocation"),
+            Error::NameReadsAsId { .. } => (Invalid, "name_reads_as_id"),
             Error::RenewalProof { .. } => (Unauthenticated, "renewal_proof_invalid"),
             Error::Crl(_) => (Invalid, "crl_malformed"),
             Error::NoCertificate => (Invalid, "certificate_missing"),

@@ -1,5 +1,6 @@
 //! The whole story in memory: from an empty store to credentials, decisions and revocation.
 
+mod privileges;
 mod world;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ fn authorize(
         target: request.target,
         headers: request.headers,
         payload_sha256: None,
+        service: None,
         action: action.into(),
         resource: resource.into(),
         context: BTreeMap::new(),
@@ -420,10 +422,11 @@ fn renewing_takes_the_old_key_and_keeps_the_names() {
     let csr = certification_request(&key).unwrap();
     let nobody = Caller::Nobody { source: None };
 
-    let stolen = renewal_proof(&old.issued.certificate, &csr, &key).unwrap();
+    let stolen = renewal_proof(&old.issued.certificate, &csr, &key, world.clock.now()).unwrap();
     let renewal = |proof| RenewCertificate {
         certificate: old.issued.certificate.clone(),
         csr: csr.clone(),
+        signed_at: world.clock.now(),
         proof,
     };
     assert_eq!(
@@ -434,7 +437,7 @@ fn renewing_takes_the_old_key_and_keeps_the_names() {
         "renewal_proof_invalid"
     );
 
-    let proof = renewal_proof(&old.issued.certificate, &csr, &old.key).unwrap();
+    let proof = renewal_proof(&old.issued.certificate, &csr, &old.key, world.clock.now()).unwrap();
     let issued = renewal(proof.clone()).run(&world.service, &nobody).unwrap();
     assert_eq!(
         (&issued.subject, &issued.names),
@@ -580,7 +583,6 @@ fn an_anchor_needs_a_certificate_authority() {
         ))),
         authority: None,
         disabled: false,
-        lenient_crls: false,
         if_missing: false,
     };
     let refused = anchor.run(&world.service, &OPERATOR).unwrap_err();

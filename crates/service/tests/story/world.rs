@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use bowline_service::{
     Caller, Clock, CreateRole, CreateSession, Entropy, Error, Initialize, Initialized,
-    IssueCertificate, IssuedCertificate, KeySpec, Operation, PrivateKey, Service, SessionAsk,
-    SessionCredentials, Time, UnsealKey, WireRequest, certification_request, session_request,
-    sign_request,
+    IssueCertificate, IssuedCertificate, KeySpec, OfflineRoot, Operation, PrivateKey, Service,
+    SessionAsk, SessionCredentials, Time, UnsealKey, WireRequest, certification_request,
+    session_request, sign_request,
 };
 use bowline_store::MemoryStore;
 
@@ -69,6 +69,18 @@ pub fn initialize() -> Initialize {
 
 impl World {
     pub fn new() -> World {
+        World::made_by(initialize())
+    }
+
+    pub fn new_with_offline_root() -> World {
+        let key = PrivateKey::generate(KeySpec::P384).unwrap();
+        World::made_by(Initialize {
+            offline_root: Some(OfflineRoot { key }),
+            ..initialize()
+        })
+    }
+
+    fn made_by(initialize: Initialize) -> World {
         let clock = Arc::new(TestClock(AtomicI64::new(1_790_000_000)));
         let entropy = Arc::new(TestEntropy(Mutex::new(0)));
         let (unseal, _) = UnsealKey::generate(&*entropy);
@@ -78,7 +90,7 @@ impl World {
             entropy,
             Some(unseal),
         );
-        let made = initialize().run(&service, &Caller::Operator).unwrap();
+        let made = initialize.run(&service, &Caller::Operator).unwrap();
         World {
             service,
             clock,
