@@ -8,7 +8,11 @@
 //! - [`operations`]: `POST /v1/<operation>` and the control socket.
 //! - [`publication`]: what everybody may fetch: roots, CA certificates, CRLs, health.
 
+mod admission;
+mod connection;
+mod limits;
 mod listen;
+mod memory;
 mod message;
 pub mod operations;
 mod pool;
@@ -19,5 +23,6 @@ pub mod sts;
 mod tls;
 mod transport;
 
-pub use listen::{Config, Running, ServeError, serve};
+pub use limits::Limits;
+pub use listen::{Config, Running, ServeError, serve, serve_within};
 pub use transport::{Endpoint, Signing, TransportError, Trust};

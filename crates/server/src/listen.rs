@@ -1,29 +1,28 @@
 //! Listening: TLS, plain HTTP and the control socket; limits on connections; a stop that lets requests finish.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_service::Service;
-use http::Request;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::admission::{Admission, Admitted, connections_that_fit};
+use crate::connection::{self, Version};
+use crate::limits::Limits;
 use crate::message::Via;
 use crate::pool::Pool;
 use crate::router::Router;
 use crate::tls::{self, OwnCertificate};
 
 /// Where to listen, and as whom.
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// The address for TLS. Port 0 picks a free one.
     pub tls: Option<SocketAddr>,
@@ -72,11 +71,21 @@ pub enum ServeError {
     },
 }
 
-/// Starts to serve. Every listener is open when this returns.
+/// Starts to serve within the usual limits. Every listener is open when this returns.
 pub fn serve(service: Arc<Service>, config: Config) -> Result<Running, ServeError> {
+    serve_within(service, config, Limits::default())
+}
+
+/// Starts to serve within limits of the caller's. Every listener is open when this returns.
+pub fn serve_within(
+    service: Arc<Service>,
+    config: Config,
+    limits: Limits,
+) -> Result<Running, ServeError> {
+    let pool = Pool::new(&limits);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(Pool::THREADS)
+        .max_blocking_threads(pool.threads() + OWN_THREADS)
         .thread_name("bowline")
         .build()
         .map_err(|error| ServeError::Runtime {
@@ -84,11 +93,11 @@ pub fn serve(service: Arc<Service>, config: Config) -> Result<Running, ServeErro
         })?;
     let (stop, stopped) = watch::channel(false);
     let shared = Shared {
-        router: Router {
-            service: service.clone(),
-            pool: Pool::new(),
-        },
-        connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        admission: Admission::new(
+            connections_that_fit(limits.connections),
+            limits.connections_per_source,
+        ),
+        router: Router::new(service.clone(), pool, limits.clone()),
         stopped,
     };
     let mut running = Running {
@@ -97,9 +106,9 @@ pub fn serve(service: Arc<Service>, config: Config) -> Result<Running, ServeErro
         runtime: None,
         stop,
         tasks: Vec::new(),
-        control_socket: config.control_socket.clone(),
+        control_socket: None,
     };
-    let _inside = runtime.enter();
+    let inside = runtime.enter();
 
     if let Some(address) = config.tls {
         let certificate = Arc::new(OwnCertificate::new(config.names));
@@ -110,33 +119,30 @@ pub fn serve(service: Arc<Service>, config: Config) -> Result<Running, ServeErro
             .map_err(|reason| ServeError::Certificate { reason })?;
         let listener = runtime.block_on(bind(address))?;
         running.tls = listener.local_addr().ok();
-        running.tasks.push(
-            runtime.spawn(
-                shared
-                    .clone()
-                    .accept_tls(listener, TlsAcceptor::from(Arc::new(tls))),
-            ),
-        );
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let accepting = shared.clone().accept_tls(listener, acceptor);
+        running.tasks.push(runtime.spawn(accepting));
         running.tasks.push(runtime.spawn(keep_certificate_fresh(
             certificate,
             service,
+            limits.renewal_check,
             shared.stopped.clone(),
         )));
     }
     if let Some(address) = config.plain {
         let listener = runtime.block_on(bind(address))?;
         running.plain = listener.local_addr().ok();
-        running
-            .tasks
-            .push(runtime.spawn(shared.clone().accept_plain(listener)));
+        let accepting = shared.clone().accept_plain(listener);
+        running.tasks.push(runtime.spawn(accepting));
     }
     if let Some(path) = config.control_socket {
         let listener = bind_control_socket(&path)?;
+        running.control_socket = Some(path);
         running
             .tasks
             .push(runtime.spawn(shared.accept_control(listener)));
     }
-    drop(_inside);
+    drop(inside);
     running.runtime = Some(runtime);
     Ok(running)
 }
@@ -177,7 +183,7 @@ impl Running {
                     let _ = task.await;
                 }
             });
-            runtime.shutdown_timeout(Duration::from_secs(1));
+            runtime.shutdown_timeout(LEAVE_TIME);
         }
         if let Some(path) = self.control_socket.take() {
             let _ = std::fs::remove_file(path);
@@ -194,50 +200,66 @@ impl Drop for Running {
 #[derive(Clone)]
 struct Shared {
     router: Router,
-    connections: Arc<Semaphore>,
+    admission: Admission,
     stopped: watch::Receiver<bool>,
 }
 
 impl Shared {
     async fn accept_tls(mut self, listener: TcpListener, acceptor: TlsAcceptor) {
-        let graceful = GracefulShutdown::new();
-        while let Some((stream, peer, permit)) = self.accept(&listener).await {
-            let (acceptor, router, watcher) =
-                (acceptor.clone(), self.router.clone(), graceful.watcher());
-            tokio::spawn(async move {
-                // A stranger who opens a connection and says nothing costs one slot for ten seconds.
-                let Ok(Ok(stream)) =
-                    tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await
-                else {
+        let mut connections = JoinSet::new();
+        while let Some((stream, peer, place)) = self.accept(&listener, &mut connections).await {
+            let (acceptor, mut shared) = (acceptor.clone(), self.clone());
+            connections.spawn(async move {
+                let patience = shared.router.limits.header_time;
+                let handshake = tokio::time::timeout(patience, acceptor.accept(stream));
+                // A stranger who opens a connection and says nothing costs one place for as long as headers
+                // may take, and never holds up the stop.
+                let stream = tokio::select! {
+                    stream = handshake => stream,
+                    _ = shared.stopped.wait_for(|stopped| *stopped) => return,
+                };
+                let Ok(Ok(stream)) = stream else {
                     return;
                 };
-                serve_connection(stream, router, Via::Tls(peer.ip()), watcher, permit).await;
+                // What was agreed on is what is spoken (RFC 9113 §3.2).
+                let version = match stream.get_ref().1.alpn_protocol() {
+                    Some(b"h2") => Version::Two,
+                    Some(_) | None => Version::One,
+                };
+                let (router, stopped) = (shared.router, shared.stopped);
+                connection::serve(stream, version, router, Via::Tls(peer), stopped).await;
+                drop(place);
             });
         }
-        finish(graceful).await;
+        // The door first: a connection that waits behind it would never be answered.
+        drop(listener);
+        self.finish(connections).await;
     }
 
     async fn accept_plain(mut self, listener: TcpListener) {
-        let graceful = GracefulShutdown::new();
-        while let Some((stream, peer, permit)) = self.accept(&listener).await {
-            let connection = serve_connection(
-                stream,
-                self.router.clone(),
-                Via::Plain(peer.ip()),
-                graceful.watcher(),
-                permit,
-            );
-            tokio::spawn(connection);
+        let mut connections = JoinSet::new();
+        while let Some((stream, peer, place)) = self.accept(&listener, &mut connections).await {
+            let (router, stopped) = (self.router.clone(), self.stopped.clone());
+            connections.spawn(async move {
+                let version = Version::FirstBytes;
+                connection::serve(stream, version, router, Via::Plain(peer), stopped).await;
+                drop(place);
+            });
         }
-        finish(graceful).await;
+        // The door first: a connection that waits behind it would never be answered.
+        drop(listener);
+        self.finish(connections).await;
     }
 
     async fn accept_control(mut self, listener: UnixListener) {
-        let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
         let owner = rustix::process::geteuid().as_raw();
+        // A count of its own: strangers who take every other place do not lock the operator out.
+        let places = Arc::new(Semaphore::new(CONTROL_CONNECTIONS_MAX));
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
                 _ = self.stopped.wait_for(|stopped| *stopped) => break,
             };
             let Ok((stream, _)) = accepted else {
@@ -249,28 +271,32 @@ impl Shared {
             if !peer.is_ok_and(|uid| uid == owner || uid == 0) {
                 continue;
             }
-            let Ok(permit) = self.connections.clone().try_acquire_owned() else {
+            let Ok(place) = places.clone().try_acquire_owned() else {
                 continue;
             };
-            tokio::spawn(serve_connection(
-                stream,
-                self.router.clone(),
-                Via::ControlSocket,
-                graceful.watcher(),
-                permit,
-            ));
+            let (router, stopped) = (self.router.clone(), self.stopped.clone());
+            connections.spawn(async move {
+                let version = Version::FirstBytes;
+                connection::serve(stream, version, router, Via::ControlSocket, stopped).await;
+                drop(place);
+            });
         }
-        finish(graceful).await;
+        // The door first: a connection that waits behind it would never be answered.
+        drop(listener);
+        self.finish(connections).await;
     }
 
-    /// The next connection there is room for, or nothing once the server stops.
+    /// The next connection there is a place for, or nothing once the server stops.
     async fn accept(
         &mut self,
         listener: &TcpListener,
-    ) -> Option<(tokio::net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        connections: &mut JoinSet<()>,
+    ) -> Option<(TcpStream, IpAddr, Admitted)> {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
+                // Ended ones are let go of, panicked ones too.
+                Some(_) = connections.join_next() => continue,
                 _ = self.stopped.wait_for(|stopped| *stopped) => return None,
             };
             let Ok((stream, peer)) = accepted else {
@@ -278,51 +304,22 @@ impl Shared {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            let Ok(permit) = self.connections.clone().try_acquire_owned() else {
+            // A listener on `::` sees IPv4 peers as IPv6; policies and records know them as IPv4.
+            let peer = peer.ip().to_canonical();
+            let Some(place) = self.admission.admit(peer) else {
                 continue;
             };
             let _ = stream.set_nodelay(true);
-            return Some((stream, peer, permit));
+            return Some((stream, peer, place));
         }
     }
-}
 
-async fn serve_connection<S>(
-    stream: S,
-    router: Router,
-    via: Via,
-    watcher: hyper_util::server::graceful::Watcher,
-    _permit: OwnedSemaphorePermit,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(HEADER_BYTES_MAX)
-        .max_headers(HEADERS_MAX);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(HEADER_BYTES_MAX as u32)
-        .max_concurrent_streams(STREAMS_MAX);
-    let answer = service_fn(move |request: Request<Incoming>| {
-        let router = router.clone();
-        async move { Ok::<_, std::convert::Infallible>(router.handle(request, via).await) }
-    });
-    let connection = builder
-        .serve_connection(TokioIo::new(stream), answer)
-        .into_owned();
-    // What goes wrong on one connection is its client's to notice.
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "connection ended");
+    /// Lets every connection come to its end for as long as the drain may take, then ends it.
+    async fn finish(&self, mut connections: JoinSet<()>) {
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(self.router.limits.drain_time, all_ended).await;
+        connections.shutdown().await;
     }
-}
-
-async fn finish(graceful: GracefulShutdown) {
-    let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
@@ -331,13 +328,16 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
         .map_err(|error| listen_error(&address.to_string(), &error))
 }
 
-/// Binds the control socket so that it never exists with a wider mode: inside the home, which is 0700.
-/// Whoever calls this holds the home's lock, so a socket already there is a left-over.
+/// Binds the control socket. Whoever calls this holds the home's lock, so a socket already there is a left-over;
+/// anything else there is not ours to remove. Until its mode is set, the home's own (0700) keeps others out.
 fn bind_control_socket(path: &Path) -> Result<UnixListener, ServeError> {
     let refuse = |error: io::Error| listen_error(&path.display().to_string(), &error);
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refuse(error)),
-        Ok(()) | Err(_) => {}
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {
+            std::fs::remove_file(path).map_err(refuse)?;
+        }
+        // Binding says what is wrong with anything else.
+        Ok(_) | Err(_) => {}
     }
     let listener = UnixListener::bind(path).map_err(refuse)?;
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
@@ -355,11 +355,12 @@ fn listen_error(at: &str, error: &io::Error) -> ServeError {
 async fn keep_certificate_fresh(
     certificate: Arc<OwnCertificate>,
     service: Arc<Service>,
+    check_every: Duration,
     mut stopped: watch::Receiver<bool>,
 ) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(RENEWAL_CHECK) => {}
+            () = tokio::time::sleep(check_every) => {}
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
         let (certificate, service) = (certificate.clone(), service.clone());
@@ -370,21 +371,11 @@ async fn keep_certificate_fresh(
     }
 }
 
-/// Connections at once. Each holds a buffer; past this the next ones are closed at once.
-const CONNECTIONS_MAX: usize = 4_096;
-/// Concurrent requests on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 128;
-/// The most bytes of a request's headers: a chain of ML-DSA certificates passes 50 KB.
-const HEADER_BYTES_MAX: usize = 128 * 1024;
-/// The most headers of a request.
-const HEADERS_MAX: usize = 128;
-/// How long the headers may take to arrive.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long requests in flight may go on after the signal to stop.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often the age of the server's certificate is looked at.
-const RENEWAL_CHECK: Duration = Duration::from_secs(60);
+/// Connections to the control socket at once.
+const CONTROL_CONNECTIONS_MAX: usize = 256;
+/// Threads for blocking work of the server itself: renewing its certificate must not wait for a place in the pool.
+const OWN_THREADS: usize = 2;
 /// How long to wait after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long operations still running after the drain may take, before the runtime leaves them behind.
+const LEAVE_TIME: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use bowline_service::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::message::{Response, Via, answer, with_header};
+use crate::message::{Held, Response, Via, answer, log_fault};
 use crate::pool::Share;
 use crate::router::{Router, caller};
 use crate::transport::{Endpoint, Signing, TransportError};
@@ -28,7 +28,14 @@ enum Frame<'a> {
 }
 
 /// Runs the operation a request names.
-pub(crate) async fn serve(router: &Router, name: &str, request: WireRequest, via: Via) -> Response {
+pub(crate) async fn serve(
+    router: &Router,
+    name: &str,
+    held: Held,
+    via: Via,
+    request_id: &str,
+) -> Response {
+    let Held { request, memory } = held;
     let share = if READ_OPERATIONS.contains(&name) {
         Share::Read
     } else {
@@ -37,9 +44,11 @@ pub(crate) async fn serve(router: &Router, name: &str, request: WireRequest, via
     let name = name.to_owned();
     let run = move |service: &Service| {
         let caller = caller(service, &request, via)?;
-        dispatch(&name, &request.body, service, &caller)
+        let result = dispatch(&name, &request.body, service, &caller);
+        drop(memory);
+        result
     };
-    match router.run(share, run).await {
+    match router.run(via, share, run).await {
         Ok(result) => {
             let mut line = Vec::with_capacity(result.len() + 12);
             line.extend_from_slice(b"{\"result\":");
@@ -47,12 +56,13 @@ pub(crate) async fn serve(router: &Router, name: &str, request: WireRequest, via
             line.extend_from_slice(b"}\n");
             answer(200, FRAMES, line)
         }
-        Err(error) => refuse(&error),
+        Err(error) => refuse(&error, request_id),
     }
 }
 
 /// Renders a refusal as the only frame, under the status of its kind.
-pub(crate) fn refuse(error: &Error) -> Response {
+pub(crate) fn refuse(error: &Error, request_id: &str) -> Response {
+    log_fault(error, request_id);
     let status = match error.kind() {
         Kind::Invalid => 400,
         Kind::Unauthenticated => 401,
@@ -63,14 +73,10 @@ pub(crate) fn refuse(error: &Error) -> Response {
         Kind::Internal => 500,
         Kind::Unavailable => 503,
     };
+    // Cannot fail: texts only.
     let mut line = serde_json::to_vec(&Frame::Error(error.public())).unwrap_or_default();
     line.push(b'\n');
-    let response = answer(status, FRAMES, line);
-    if status == 503 {
-        with_header(response, "retry-after", "1")
-    } else {
-        response
-    }
+    answer(status, FRAMES, line)
 }
 
 /// Runs an operation at an endpoint.
@@ -108,10 +114,7 @@ pub fn call<O: Operation>(
         }
         Ok(Frame::Error(error)) => Err(TransportError::Refused(error)),
         Err(_) => Err(TransportError::Answer {
-            reason: format!(
-                "status {} and no frame; is this a Bowline server?",
-                response.status
-            ),
+            reason: format!("{}; is this a Bowline server?", response.without_form()),
         }),
     }
 }

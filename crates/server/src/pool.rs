@@ -1,4 +1,5 @@
-//! Where blocking work runs: a bounded number of waiting writers, and a share that only reads may use.
+//! Where blocking work runs: a bounded number of waiting writers, and shares of their own for those who must
+//! not wait behind them.
 //!
 //! Operations block on the store's sync, and many waiting together share one. So the bound is
 //! wide; past it a caller hears at once that it should come back, instead of waiting in memory.
@@ -6,13 +7,18 @@
 use std::sync::Arc;
 
 use bowline_service::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::limits::Limits;
 
 /// Bounds the operations in flight.
 #[derive(Clone)]
 pub(crate) struct Pool {
     writers: Arc<Semaphore>,
     readers: Arc<Semaphore>,
+    publication: Arc<Semaphore>,
+    operator: Arc<Semaphore>,
+    threads: usize,
 }
 
 /// Which share of the pool an operation runs in.
@@ -22,18 +28,26 @@ pub(crate) enum Share {
     Write,
     /// Only reads; never waits behind writers.
     Read,
+    /// What everybody may fetch: revocations are told while the server is too busy to do anything else.
+    Publication,
 }
 
 impl Pool {
-    pub(crate) fn new() -> Pool {
+    pub(crate) fn new(limits: &Limits) -> Pool {
+        let share = |size: usize| Arc::new(Semaphore::new(size));
         Pool {
-            writers: Arc::new(Semaphore::new(WRITERS_MAX)),
-            readers: Arc::new(Semaphore::new(READERS_MAX)),
+            writers: share(limits.writers),
+            readers: share(limits.readers),
+            publication: share(PUBLICATION_MAX),
+            operator: share(OPERATOR_MAX),
+            threads: limits.writers + limits.readers + PUBLICATION_MAX + OPERATOR_MAX,
         }
     }
 
-    /// The threads the runtime must have for both shares to be real.
-    pub(crate) const THREADS: usize = WRITERS_MAX + READERS_MAX;
+    /// The threads the runtime must have for all shares to be real.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
 
     /// Runs `work` on a thread that may block.
     pub(crate) async fn run<T, F>(&self, share: Share, work: F) -> Result<T, Error>
@@ -41,27 +55,48 @@ impl Pool {
         F: FnOnce() -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
+        run(self.place(share).ok_or(Error::Busy)?, work).await
+    }
+
+    /// The same for the operator on this machine, who finds a place when strangers have taken every other.
+    pub(crate) async fn run_for_operator<T, F>(&self, share: Share, work: F) -> Result<T, Error>
+    where
+        F: FnOnce() -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        let place = self.place(share);
+        let place = place.or_else(|| self.operator.clone().try_acquire_owned().ok());
+        run(place.ok_or(Error::Busy)?, work).await
+    }
+
+    fn place(&self, share: Share) -> Option<OwnedSemaphorePermit> {
         let semaphore = match share {
             Share::Write => &self.writers,
             Share::Read => &self.readers,
+            Share::Publication => &self.publication,
         };
-        let permit = semaphore
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| Error::Busy)?;
-        let work = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work()
-        });
-        match work.await {
-            Ok(answer) => answer,
-            // The one place where a panic in an operation ends: the caller gets 500, the others go on.
-            Err(_) => Err(Error::internal("an operation panicked")),
-        }
+        semaphore.clone().try_acquire_owned().ok()
     }
 }
 
-/// Operations that may wait for a sync together. Group commit needs many waiting at once.
-const WRITERS_MAX: usize = 192;
-/// Operations that only read.
-const READERS_MAX: usize = 32;
+async fn run<T, F>(place: OwnedSemaphorePermit, work: F) -> Result<T, Error>
+where
+    F: FnOnce() -> Result<T, Error> + Send + 'static,
+    T: Send + 'static,
+{
+    let work = tokio::task::spawn_blocking(move || {
+        let answer = work();
+        drop(place);
+        answer
+    });
+    match work.await {
+        Ok(answer) => answer,
+        // The one place where a panic in an operation ends: the caller gets 500, the others go on.
+        Err(_) => Err(Error::internal("an operation panicked")),
+    }
+}
+
+/// Fetches of roots, certificates and CRLs that are not in memory.
+const PUBLICATION_MAX: usize = 8;
+/// Places that only the operator on this machine may take.
+const OPERATOR_MAX: usize = 16;

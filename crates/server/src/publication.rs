@@ -4,10 +4,10 @@
 use bowline_service::{
     Caller, Error, Kind, Operation, Service, ShowAuthority, ShowBundle, ShowRevocationList,
 };
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::request::Parts;
 
-use crate::message::{Response, answer, with_header};
-use crate::pool::Share;
+use crate::message::{Response, answer, log_fault, with_header};
 use crate::router::Router;
 
 /// Whether a path is served here.
@@ -41,74 +41,89 @@ fn target(path: &str) -> Option<Target<'_>> {
 }
 
 /// Answers a fetch.
-pub(crate) async fn serve(router: &Router, parts: &Parts) -> Response {
-    let head = parts.method == http::Method::HEAD;
+pub(crate) async fn serve(router: &Router, parts: &Parts, request_id: &str) -> Response {
     let response = match target(parts.uri.path()) {
-        Some(Target::Alive) => answer(200, TEXT, "ok\n"),
-        Some(Target::Ready) => match router.run(Share::Read, Service::ready).await {
-            Ok(()) => answer(200, TEXT, "ready\n"),
-            Err(error) => refuse(&error),
+        Some(target) => match fetch(router, target).await {
+            Ok(response) => response,
+            Err(error) => refuse(&error, request_id),
         },
-        Some(Target::Roots) => {
-            let run = |service: &Service| ShowBundle {}.run(service, &NOBODY);
-            match router.run(Share::Read, run).await {
-                Ok(bundle) => with_header(
-                    answer(200, "application/x-pem-file", bundle.pem),
-                    "cache-control",
-                    "max-age=3600",
-                ),
-                Err(error) => refuse(&error),
-            }
-        }
-        Some(Target::AuthorityCertificate(id)) => {
-            let id = id.to_owned();
-            let run =
-                move |service: &Service| ShowAuthority { authority: id }.run(service, &NOBODY);
-            match router.run(Share::Read, run).await {
-                Ok(authority) => with_header(
-                    answer(200, "application/pkix-cert", authority.certificate),
-                    "cache-control",
-                    "max-age=3600",
-                ),
-                Err(error) => refuse(&error),
-            }
-        }
-        Some(Target::RevocationList(id)) => revocation_list(router, id).await,
         None => not_found(parts.uri.path()),
     };
-    if head {
-        response.map(|_| http_body_util::Full::default())
+    if parts.method == http::Method::HEAD {
+        without_body(response)
     } else {
         response
     }
 }
 
-/// A list that is fresh in memory is answered at once; only a new signature goes through the pool.
-async fn revocation_list(router: &Router, id: &str) -> Response {
-    let list = match router.service.fresh_revocation_list(id) {
-        Some(list) => Ok(list),
-        None => {
-            let id = id.to_owned();
-            let run = move |service: &Service| {
-                ShowRevocationList {
-                    authority: id,
-                    fresh: false,
-                }
-                .run(service, &NOBODY)
-            };
-            router.run(Share::Write, run).await.map(std::sync::Arc::new)
+async fn fetch(router: &Router, target: Target<'_>) -> Result<Response, Error> {
+    Ok(match target {
+        Target::Alive => answer(200, TEXT, "ok\n"),
+        Target::Ready => match router.publish(Service::ready).await {
+            Ok(()) => answer(200, TEXT, "ready\n"),
+            // Whatever is missing, who balances load is told one thing: not now.
+            Err(error) => answer(503, TEXT, line(&error)),
+        },
+        Target::Roots => {
+            let run = |service: &Service| ShowBundle {}.run(service, &NOBODY);
+            let bundle = router.publish(run).await?;
+            kept_for(HOUR, answer(200, "application/x-pem-file", bundle.pem))
         }
-    };
-    match list {
-        Ok(list) => {
-            // A revocation shows within seconds; so caches must ask again soon.
-            with_header(
-                answer(200, "application/pkix-crl", list.der.clone()),
-                "cache-control",
-                "max-age=1",
+        Target::AuthorityCertificate(id) => {
+            let id = id.to_owned();
+            let run =
+                move |service: &Service| ShowAuthority { authority: id }.run(service, &NOBODY);
+            let authority = router.publish(run).await?;
+            kept_for(
+                HOUR,
+                answer(200, "application/pkix-cert", authority.certificate),
             )
         }
-        Err(error) => refuse(&error),
+        Target::RevocationList(id) => {
+            let der = revocation_list(router, id).await?;
+            // A revocation shows within seconds; so caches must ask again soon.
+            kept_for(SECOND, answer(200, "application/pkix-crl", der))
+        }
+    })
+}
+
+/// A list that is fresh in memory is answered at once; only a new signature goes through the pool. Strangers
+/// cannot make us sign at will: between two revocations one signature is good for half the life of a list.
+async fn revocation_list(router: &Router, id: &str) -> Result<Vec<u8>, Error> {
+    if let Some(list) = router.service.fresh_revocation_list(id) {
+        return Ok(list.der.clone());
+    }
+    let ask = ShowRevocationList {
+        authority: id.to_owned(),
+        fresh: false,
+    };
+    let run = move |service: &Service| ask.run(service, &NOBODY);
+    Ok(router.publish(run).await?.der)
+}
+
+/// The same headers, the length of the body among them, and no body (RFC 9110 §9.3.2).
+fn without_body(response: Response) -> Response {
+    use hyper::body::Body;
+    let length = response.body().size_hint().exact().unwrap_or_default();
+    let mut response = response.map(|_| http_body_util::Full::default());
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}
+
+fn kept_for(cache: &'static str, response: Response) -> Response {
+    with_header(response, "cache-control", cache)
+}
+
+/// The answer for a request that two readers could read differently. What follows it on the connection is
+/// anybody's guess, so nothing may.
+pub(crate) fn malformed(status: u16, text: &str, version: http::Version) -> Response {
+    let response = answer(status, TEXT, format!("{text}\n"));
+    if version < http::Version::HTTP_2 {
+        with_header(response, "connection", "close")
+    } else {
+        response
     }
 }
 
@@ -130,7 +145,8 @@ pub(crate) fn needs_tls(path: &str) -> Response {
     )
 }
 
-fn refuse(error: &Error) -> Response {
+fn refuse(error: &Error, request_id: &str) -> Response {
+    log_fault(error, request_id);
     let status = match error.kind() {
         Kind::Invalid => 400,
         Kind::Unauthenticated | Kind::Denied => 403,
@@ -140,13 +156,16 @@ fn refuse(error: &Error) -> Response {
         Kind::Internal => 500,
         Kind::Unavailable => 503,
     };
+    answer(status, TEXT, line(error))
+}
+
+fn line(error: &Error) -> String {
     let public = error.public();
-    answer(
-        status,
-        TEXT,
-        format!("{} [{}]\n", public.message, public.code),
-    )
+    format!("{} [{}]\n", public.message, public.code)
 }
 
 const NOBODY: Caller = Caller::Nobody { source: None };
 const TEXT: &str = "text/plain; charset=utf-8";
+/// Certificates of authorities change with a rollover, which is announced longer ahead.
+const HOUR: &str = "max-age=3600";
+const SECOND: &str = "max-age=1";

@@ -1,12 +1,14 @@
 //! IAM Roles Anywhere on the wire: `POST /sessions`, rest-json, camelCase.
 
+use std::borrow::Cow;
+
 use bowline_service::{
     Caller, CreateSession, Error, Kind, Operation, PublicError, Refusal, SESSIONS_PATH, Service,
     SessionCredentials, WireRequest,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Response, Via, answer, with_header};
+use crate::message::{Held, Response, Via, answer, log_fault, with_header};
 use crate::pool::Share;
 use crate::router::Router;
 use crate::transport::{Endpoint, TransportError};
@@ -15,30 +17,32 @@ use crate::transport::{Endpoint, TransportError};
 pub const PATH: &str = SESSIONS_PATH;
 
 /// Answers a CreateSession request.
-pub(crate) async fn serve(router: &Router, request: WireRequest, via: Via) -> Response {
+pub(crate) async fn serve(router: &Router, held: Held, via: Via, request_id: &str) -> Response {
+    let Held { request, memory } = held;
     let caller = Caller::Nobody {
         source: via.source(),
     };
-    let run = move |service: &Service| CreateSession { request }.run(service, &caller);
-    match router.run(Share::Write, run).await {
+    let run = move |service: &Service| {
+        let result = CreateSession { request }.run(service, &caller);
+        drop(memory);
+        result
+    };
+    match router.run(via, Share::Write, run).await {
         Ok(credentials) => match serde_json::to_vec(&Body::from(credentials)) {
             // Teleport insists on exactly 201.
-            Ok(body) => with_header(
-                answer(201, JSON, body),
-                REQUEST_ID,
-                &router.service.request_id(),
-            ),
-            Err(error) => refuse(
-                router,
-                &Error::internal(format!("a session could not be encoded: {error}")),
-            ),
+            Ok(body) => answer(201, JSON, body),
+            Err(error) => {
+                let error = Error::internal(format!("a session could not be encoded: {error}"));
+                refuse(&error, request_id)
+            }
         },
-        Err(error) => refuse(router, &error),
+        Err(error) => refuse(&error, request_id),
     }
 }
 
 /// Renders a refusal as any rest-json service does: the type in a header, the message in the body.
-pub(crate) fn refuse(router: &Router, error: &Error) -> Response {
+pub(crate) fn refuse(error: &Error, request_id: &str) -> Response {
+    log_fault(error, request_id);
     let (status, kind) = match error.kind() {
         Kind::Invalid | Kind::Conflict => (400, "ValidationException"),
         Kind::Unauthenticated | Kind::Denied => (403, "AccessDeniedException"),
@@ -59,15 +63,16 @@ pub(crate) fn refuse(router: &Router, error: &Error) -> Response {
         Some(Refusal::Revoked) => told("Certificate revoked", &public),
         None => format!("{} [{}]", public.message, public.code),
     };
-    // Cannot fail: a map with one text.
-    let body = serde_json::json!({ "message": message }).to_string();
-    let response = with_header(answer(status, JSON, body), "x-amzn-errortype", kind);
-    let response = with_header(response, REQUEST_ID, &router.service.request_id());
-    if status == 503 {
-        with_header(response, "retry-after", "1")
-    } else {
-        response
-    }
+    let failure = Failure {
+        message,
+        error: Some(Reason {
+            kind: public.kind,
+            code: public.code,
+        }),
+    };
+    // Cannot fail: texts only.
+    let body = serde_json::to_vec(&failure).unwrap_or_default();
+    with_header(answer(status, JSON, body), "x-amzn-errortype", kind)
 }
 
 fn told(words: &str, public: &PublicError) -> String {
@@ -87,15 +92,7 @@ pub fn create_session(
             })?;
         return body.try_into();
     }
-    #[derive(Deserialize)]
-    struct Failure {
-        message: String,
-    }
-    let message = serde_json::from_slice::<Failure>(&response.body).map_or_else(
-        |_| format!("status {} without a message", response.status),
-        |failure| failure.message,
-    );
-    let kind = match response.status {
+    let by_status = match response.status {
         400 => Kind::Invalid,
         404 => Kind::NotFound,
         429 => Kind::Limit,
@@ -103,11 +100,34 @@ pub fn create_session(
         500 => Kind::Internal,
         _ => Kind::Unavailable,
     };
-    Err(TransportError::Refused(PublicError {
-        kind,
+    let failure = serde_json::from_slice::<Failure>(&response.body).unwrap_or_else(|_| Failure {
+        message: response.without_form(),
+        error: None,
+    });
+    // Another maker's server says no reason of ours; its status says the kind.
+    let reason = failure.error.unwrap_or(Reason {
+        kind: by_status,
         code: "session_refused".into(),
-        message,
+    });
+    Err(TransportError::Refused(PublicError {
+        kind: reason.kind,
+        code: reason.code,
+        message: failure.message,
     }))
+}
+
+/// A refusal. AWS's clients read `message`; ours tells by the rest what a local refusal would have been.
+#[derive(Serialize, Deserialize)]
+struct Failure {
+    message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<Reason>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Reason {
+    kind: Kind,
+    code: Cow<'static, str>,
 }
 
 /// The answer of CreateSession, field by field as the clients read it.
@@ -198,4 +218,3 @@ impl TryFrom<Body> for SessionCredentials {
 }
 
 const JSON: &str = "application/json";
-const REQUEST_ID: &str = "x-amzn-requestid";

@@ -4,48 +4,50 @@ use bowline_service::{
     Caller, CallerIdentity, Error, GetCallerIdentity, Kind, Operation, Service, WireRequest,
 };
 
-use crate::message::{Response, Via, answer, with_header};
+use crate::message::{Held, Response, Via, answer, log_fault};
 use crate::pool::Share;
 use crate::router::Router;
 
 /// Answers an STS request, header-signed or presigned, POST or GET.
-pub(crate) async fn serve(router: &Router, request: WireRequest, via: Via) -> Response {
-    let action = match parameter(&request, "Action") {
-        Some(action) => action,
-        None => {
-            return refuse(
-                router,
-                &Error::StsParameterMissing {
-                    parameter: "Action",
-                },
-            );
-        }
-    };
-    if action != "GetCallerIdentity" {
-        return refuse(router, &Error::StsActionUnknown { action });
-    }
-    match parameter(&request, "Version") {
-        Some(version) if version != VERSION => {
-            return refuse(router, &Error::StsVersionUnknown { version });
-        }
-        Some(_) | None => {}
+pub(crate) async fn serve(router: &Router, held: Held, via: Via, request_id: &str) -> Response {
+    let Held { request, memory } = held;
+    if let Err(error) = asks_for_identity(&request) {
+        return refuse(&error, request_id);
     }
     let caller = Caller::Nobody {
         source: via.source(),
     };
-    let run = move |service: &Service| GetCallerIdentity { request }.run(service, &caller);
-    match router.run(Share::Read, run).await {
-        Ok(identity) => answer(
-            200,
-            XML,
-            identity_xml(&identity, &router.service.request_id()),
-        ),
-        Err(error) => refuse(router, &error),
+    let run = move |service: &Service| {
+        let result = GetCallerIdentity { request }.run(service, &caller);
+        drop(memory);
+        result
+    };
+    match router.run(via, Share::Read, run).await {
+        Ok(identity) => answer(200, XML, identity_xml(&identity, request_id)),
+        Err(error) => refuse(&error, request_id),
+    }
+}
+
+/// Whether the request is the one that is served.
+fn asks_for_identity(request: &WireRequest) -> Result<(), Error> {
+    match parameter(request, "Action")? {
+        Some(action) if action == "GetCallerIdentity" => {}
+        Some(action) => return Err(Error::StsActionUnknown { action }),
+        None => {
+            return Err(Error::StsParameterMissing {
+                parameter: "Action",
+            });
+        }
+    }
+    match parameter(request, "Version")? {
+        Some(version) if version != VERSION => Err(Error::StsVersionUnknown { version }),
+        Some(_) | None => Ok(()),
     }
 }
 
 /// Renders a refusal.
-pub(crate) fn refuse(router: &Router, error: &Error) -> Response {
+pub(crate) fn refuse(error: &Error, request_id: &str) -> Response {
+    log_fault(error, request_id);
     let (status, fallback) = match error.kind() {
         Kind::Invalid | Kind::Conflict => (400, "ValidationError"),
         Kind::Unauthenticated => (403, "SignatureDoesNotMatch"),
@@ -60,16 +62,10 @@ pub(crate) fn refuse(router: &Router, error: &Error) -> Response {
     let public = error.public();
     let body = format!(
         "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>{fault}</Type><Code>{code}</Code><Message>{}</Message></Error>\
-         <RequestId>{}</RequestId></ErrorResponse>",
+         <RequestId>{request_id}</RequestId></ErrorResponse>",
         escape(&format!("{} [{}]", public.message, public.code)),
-        router.service.request_id(),
     );
-    let response = answer(status, XML, body);
-    if status == 503 {
-        with_header(response, "retry-after", "1")
-    } else {
-        response
-    }
+    answer(status, XML, body)
 }
 
 fn identity_xml(identity: &CallerIdentity, request_id: &str) -> String {
@@ -84,24 +80,46 @@ fn identity_xml(identity: &CallerIdentity, request_id: &str) -> String {
     )
 }
 
-/// A parameter of the query, else of the form in the body.
-fn parameter(request: &WireRequest, name: &str) -> Option<String> {
+/// A parameter of the query or of the form in the body. Given more than once, it must say the same.
+fn parameter(request: &WireRequest, name: &str) -> Result<Option<String>, Error> {
     let query = request
         .target
         .split_once('?')
         .map_or("", |(_, query)| query);
-    [query.as_bytes(), &request.body]
+    let mut values = [query.as_bytes(), &request.body]
         .into_iter()
         .flat_map(form_urlencoded::parse)
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.into_owned())
+        .filter(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned());
+    let first = values.next();
+    if let Some(first) = &first
+        && let Some(other) = values.find(|value| value != first)
+    {
+        return Err(Error::SessionParameterTwice {
+            parameter: name.into(),
+            query: first.clone(),
+            body: other,
+        });
+    }
+    Ok(first)
 }
 
+/// Text that stays inside its element. What XML 1.0 §2.2 has no place for becomes U+FFFD.
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => {
+                escaped.push(character);
+            }
+            _ => escaped.push('\u{fffd}'),
+        }
+    }
+    escaped
 }
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
@@ -123,15 +141,21 @@ mod tests {
 
     #[test]
     fn parameters_come_from_query_or_form() {
-        assert_eq!(
-            parameter(&request("/?Action=A%20b", ""), "Action").as_deref(),
-            Some("A b")
-        );
-        assert_eq!(
-            parameter(&request("/", "Version=1&Action=a+b"), "Action").as_deref(),
-            Some("a b")
-        );
-        assert_eq!(parameter(&request("/", "Version=1"), "Action"), None);
+        let value = |target, body| parameter(&request(target, body), "Action").unwrap();
+        assert_eq!(value("/?Action=A%20b", "").as_deref(), Some("A b"));
+        assert_eq!(value("/", "Version=1&Action=a+b").as_deref(), Some("a b"));
+        assert_eq!(value("/", "Version=1"), None);
+        assert_eq!(value("/?Action=a", "Action=a").as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn a_parameter_does_not_say_two_things() {
+        for (target, body) in [("/?Action=a", "Action=b"), ("/?Action=a&Action=b", "")] {
+            assert!(matches!(
+                parameter(&request(target, body), "Action"),
+                Err(Error::SessionParameterTwice { .. })
+            ));
+        }
     }
 
     #[test]
@@ -139,6 +163,10 @@ mod tests {
         assert_eq!(
             escape("<a href=\"x\">&"),
             "&lt;a href=&quot;x&quot;&gt;&amp;"
+        );
+        assert_eq!(
+            escape("a\u{0}\u{1b}[2J\u{ffff}é\n"),
+            "a\u{fffd}\u{fffd}[2J\u{fffd}é\n"
         );
     }
 }

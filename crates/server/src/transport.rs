@@ -108,19 +108,32 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+impl Answer {
+    /// What to tell of an answer in no form of ours: its status and how it begins, quoted.
+    pub(crate) fn without_form(&self) -> String {
+        let start = &self.body[..self.body.len().min(EXCERPT_BYTES)];
+        let text = String::from_utf8_lossy(start);
+        match text.trim() {
+            "" => format!("status {} without a message", self.status),
+            text => format!("status {}: {text:?}", self.status),
+        }
+    }
+}
+
 impl Endpoint {
     /// Reads a URL. Without roots or a fingerprint, TLS believes nobody.
     pub fn parse(url: &str, trust: Option<Trust>) -> Result<Endpoint, TransportError> {
         let refuse = || TransportError::Url { url: url.into() };
         let (scheme, rest) = url.split_once("://").ok_or_else(refuse)?;
         let authority = rest.trim_end_matches('/');
-        if authority.is_empty()
-            || authority.contains(['/', '?', '#', '@'])
+        if authority.contains(['/', '?', '#', '@'])
             || authority.parse::<http::uri::Authority>().is_err()
+            || split(authority).is_none()
         {
             return Err(refuse());
         }
-        match scheme {
+        // RFC 3986 §3.1: a scheme in capitals is the same scheme.
+        match scheme.to_ascii_lowercase().as_str() {
             "https" => Ok(Endpoint::Tls {
                 authority: authority.into(),
                 trust: trust.unwrap_or(Trust::Roots(Vec::new())),
@@ -212,7 +225,7 @@ impl Endpoint {
         config: rustls::ClientConfig,
         request: &WireRequest,
     ) -> Result<Answer, TransportError> {
-        let host = host_of(authority);
+        let (host, _) = split_or_refuse(authority)?;
         let name = ServerName::try_from(host.to_owned()).map_err(|_| TransportError::Url {
             url: authority.into(),
         })?;
@@ -226,14 +239,8 @@ impl Endpoint {
     }
 
     async fn tcp(&self, authority: &str, default_port: u16) -> Result<TcpStream, TransportError> {
-        let host = host_of(authority);
-        let after_host = authority.strip_prefix('[').map_or(authority, |rest| {
-            rest.split_once(']').map_or(rest, |(_, tail)| tail)
-        });
-        let port = after_host
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse().ok())
-            .unwrap_or(default_port);
+        let (host, port) = split_or_refuse(authority)?;
+        let port = port.unwrap_or(default_port);
         let stream = TcpStream::connect((host, port))
             .await
             .map_err(|error| self.connect_error(&error.to_string()))?;
@@ -297,20 +304,40 @@ impl Endpoint {
     }
 }
 
-/// The host of `host:port`, without the brackets of an IPv6 address.
-fn host_of(authority: &str) -> &str {
-    if let Some(rest) = authority.strip_prefix('[') {
-        return rest.split_once(']').map_or(rest, |(host, _)| host);
-    }
-    authority
-        .rsplit_once(':')
-        .map_or(authority, |(host, _)| host)
+/// Host and port of `host[:port]`, an IPv6 address without its brackets. Nothing where it is not that.
+fn split(authority: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            (host, port)
+        }
+        None => match authority.find(':') {
+            Some(colon) => authority.split_at(colon),
+            None => (authority, ""),
+        },
+    };
+    let port = match port.strip_prefix(':') {
+        Some(port) => Some(port.parse().ok().filter(|port| *port != 0)?),
+        None if port.is_empty() => None,
+        None => return None,
+    };
+    (!host.is_empty()).then_some((host, port))
+}
+
+/// The same for an authority that did not come through [`Endpoint::parse`].
+fn split_or_refuse(authority: &str) -> Result<(&str, Option<u16>), TransportError> {
+    split(authority).ok_or_else(|| TransportError::Url {
+        url: authority.into(),
+    })
 }
 
 /// How long an answer may take. A slow disk slows writers; a minute tells slow from dead.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest answer read: a page of an inventory is far under it.
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
+/// How much of an answer that is none of ours is told.
+const EXCERPT_BYTES: usize = 200;
 
 #[cfg(test)]
 mod tests {
@@ -318,13 +345,22 @@ mod tests {
 
     #[test]
     fn the_host_is_what_stands_before_the_port() {
-        for (authority, host) in [
-            ("a.test:8443", "a.test"),
-            ("a.test", "a.test"),
-            ("[::1]:8443", "::1"),
-            ("[::1]", "::1"),
+        for (authority, parts) in [
+            ("a.test:8443", Some(("a.test", Some(8443)))),
+            ("a.test", Some(("a.test", None))),
+            ("[::1]:8443", Some(("::1", Some(8443)))),
+            ("[::1]", Some(("::1", None))),
+            ("a.test:", None),
+            ("a.test:0", None),
+            ("a.test:65536", None),
+            ("a.test:1:2", None),
+            (":1", None),
+            ("", None),
+            ("[::1", None),
+            ("[::1]8443", None),
+            ("[a.test]", None),
         ] {
-            assert_eq!(host_of(authority), host);
+            assert_eq!(split(authority), parts, "{authority}");
         }
     }
 
@@ -343,6 +379,9 @@ mod tests {
             "https://",
             "https://ca.test/path",
             "https://a@b",
+            "https://a:99999",
+            "https://a b",
+            "https://a\r\nx: y",
         ] {
             assert!(
                 matches!(Endpoint::parse(url, None), Err(TransportError::Url { .. })),

@@ -279,7 +279,7 @@ impl Service {
             match value {
                 ContextValue::One(value) => context.set(key, value.as_str()),
                 ContextValue::Many(values) => {
-                    context.set_many(key, values.iter().map(String::as_str))
+                    context.set_many(key, values.iter().map(String::as_str));
                 }
             }
         }

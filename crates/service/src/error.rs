@@ -119,16 +119,16 @@ pub enum Error {
         /// Its name on the wire.
         parameter: &'static str,
     },
-    /// Query and body disagree.
+    /// A parameter has two values.
     #[error(
         "{parameter} is {query:?} in the query and {body:?} in the body: which one is meant cannot be known"
     )]
     SessionParameterTwice {
         /// Its name on the wire.
         parameter: String,
-        /// The query's value.
+        /// One value, the query's where there is a body too.
         query: String,
-        /// The body's value.
+        /// The other value.
         body: String,
     },
     /// The exchange names a trust anchor that does not exist.

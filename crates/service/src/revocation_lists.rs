@@ -159,15 +159,7 @@ impl Service {
             Some(value) => NumberRecord::decode(&key, value)?.number + 1,
             None => 1,
         };
-        let list = signed_list(
-            id,
-            authority,
-            &*signer,
-            number,
-            now,
-            LIST_LIFE,
-            &revocations,
-        )?;
+        let list = signed_list(id, authority, &signer, number, now, LIST_LIFE, &revocations)?;
 
         // 2. The number is committed before the list with it leaves.
         let commit = match stored {

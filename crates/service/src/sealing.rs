@@ -98,7 +98,7 @@ impl Sealer {
         };
         let outer = Sealer::from_key(&*key_encryption_key(unseal, &method)?);
         let sealed = outer.seal(MASTER_PLACE, &*master, entropy);
-        Ok((Sealer::from_key(&*master), SealedMaster { method, sealed }))
+        Ok((Sealer::from_key(&master), SealedMaster { method, sealed }))
     }
 
     /// Opens the master key of a home.
@@ -116,7 +116,7 @@ impl Sealer {
                 .try_into()
                 .map_err(|_| Error::internal("the master key is not 32 bytes"))?,
         );
-        Ok(Sealer::from_key(&*master))
+        Ok(Sealer::from_key(&master))
     }
 
     fn from_key(key: &[u8; 32]) -> Sealer {

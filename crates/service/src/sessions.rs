@@ -307,15 +307,15 @@ impl Service {
         now: Time,
     ) -> Result<Arc<VerifiedPath>, Error> {
         let anchors = self.anchor_certificates(anchor)?;
-        let question = fingerprint_of(leaf, chain, &anchors);
+        let question = fingerprint_of(anchor, leaf, chain, &anchors);
         let path = match self.cache.path(&question, now) {
             Some(path) => path,
             None => {
+                let rules = PathRules::authentication();
+                let path = Arc::new(path::verify(leaf, chain, &anchors, &[], &rules, now)?);
                 if let AnchorSource::Authority(_) = &anchor.source {
                     self.check_issued(leaf)?;
                 }
-                let rules = PathRules::authentication();
-                let path = Arc::new(path::verify(leaf, chain, &anchors, &[], &rules, now)?);
                 self.cache.keep_path(question, path.clone(), now);
                 path
             }
@@ -365,8 +365,15 @@ struct Asked<'a> {
 }
 
 /// SHA-256 over everything a path was found from.
-fn fingerprint_of(leaf: &Certificate, chain: &[Certificate], anchors: &[Certificate]) -> [u8; 32] {
+fn fingerprint_of(
+    anchor: &TrustAnchor,
+    leaf: &Certificate,
+    chain: &[Certificate],
+    anchors: &[Certificate],
+) -> [u8; 32] {
     let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    // Two anchors may hold one certificate, and ask different things of a leaf.
+    context.update(anchor.id.as_bytes());
     context.update(&leaf.fingerprint());
     // The counts keep a chain from passing for anchors.
     context.update(&(chain.len() as u64).to_be_bytes());

@@ -105,7 +105,7 @@ impl PolicyRequestCase {
             match value {
                 ContextValue::One(value) => context.set(key, value.as_str()),
                 ContextValue::Many(values) => {
-                    context.set_many(key, values.iter().map(String::as_str))
+                    context.set_many(key, values.iter().map(String::as_str));
                 }
             }
         }

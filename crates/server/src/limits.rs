@@ -1,0 +1,55 @@
+//! How much strangers may cost: bounds on connections, time, memory and work, each with its reason.
+
+use std::time::Duration;
+
+/// The bounds that depend on the machine, or that a test shortens. The defaults are what a server runs with.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at once. Each holds a buffer and a file descriptor; past this the next ones are closed at once.
+    /// Fewer are taken where the process may not open as many files.
+    pub connections: usize,
+    /// Connections at once from one address (IPv6: one /64), loopback aside, so that no stranger alone takes all.
+    pub connections_per_source: usize,
+    /// How long a TLS handshake, the first request of a connection, and the headers of every later one may take.
+    pub header_time: Duration,
+    /// How long a body may take. Longer, and slow clients would hold every slot.
+    pub body_time: Duration,
+    /// How long a connection may stand with nothing asked and nothing read by the client.
+    pub idle_time: Duration,
+    /// How long requests in flight may go on after the signal to stop.
+    pub drain_time: Duration,
+    /// How often the age of the server's certificate is looked at.
+    pub renewal_check: Duration,
+    /// Operations that may wait for the store's sync together. Group commit needs many (128 or more) waiting at once.
+    pub writers: usize,
+    /// Operations that only read.
+    pub readers: usize,
+    /// Bytes of requests held at once, headers and bodies of all connections together.
+    pub request_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 4_096,
+            connections_per_source: 1_024,
+            header_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(60),
+            drain_time: Duration::from_secs(10),
+            renewal_check: Duration::from_secs(60),
+            writers: 192,
+            readers: 32,
+            request_bytes: 128 * 1024 * 1024,
+        }
+    }
+}
+
+/// The most bytes of a request's headers: a chain of ML-DSA certificates passes 50 KB.
+pub(crate) const HEADER_BYTES_MAX: usize = 128 * 1024;
+/// The most headers of a request.
+pub(crate) const HEADERS_MAX: usize = 128;
+/// The most bytes of a body on the data plane and STS: a CreateSession is under 2 KiB, a session policy 2 KiB.
+pub(crate) const DATA_BODY_MAX: usize = 64 * 1024;
+/// The most bytes of a body on the control plane: policies, bundles, CSRs in bulk.
+pub(crate) const CONTROL_BODY_MAX: usize = 1024 * 1024;
