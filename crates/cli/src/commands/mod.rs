@@ -1,0 +1,16 @@
+//! The commands, one file each.
+
+pub(crate) mod anchor;
+pub(crate) mod ca;
+pub(crate) mod cert;
+pub(crate) mod conformance;
+pub(crate) mod credential_process;
+pub(crate) mod credentials;
+pub(crate) mod init;
+pub(crate) mod issue;
+pub(crate) mod profile;
+pub(crate) mod quickstart;
+pub(crate) mod role;
+pub(crate) mod serve;
+pub(crate) mod session;
+pub(crate) mod verify;

@@ -1,0 +1,256 @@
+//! `bowline serve`: the server of a home.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bowline_server::Config;
+use bowline_service::{Caller, Operation, Service, ShowSettings};
+use bowline_store_sled::{OpenError, SledOptions};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::caller::{Local, repairs};
+use crate::context::Context;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::files;
+use crate::home::Opened;
+
+/// Serve the home: IAM Roles Anywhere, STS, operations, CRLs and CA certificates
+///
+/// TLS comes from the home's own CA. Plain HTTP serves everything to this machine, and to others only what is
+/// signed in itself (CRLs, CA certificates). While it runs, other commands on this machine go through its control
+/// socket without further ado. SIGTERM and SIGINT end it in good order (exit 0).
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  bowline serve
+  bowline serve --listen 0.0.0.0:8443 --name ca.example --plain-listen 0.0.0.0:8080
+  bowline serve --listen 127.0.0.1:0 --plain-listen none --ready-file ready.json")]
+pub(crate) struct Serve {
+    /// The address for TLS; port 0 picks a free one; none leaves it out
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443", value_parser = listen)]
+    listen: Listen,
+
+    /// The address for plain HTTP; port 0 picks a free one; none leaves it out
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = listen)]
+    plain_listen: Listen,
+
+    /// A DNS name or address for the server's certificate, beside localhost and the addresses listened on
+    #[arg(long = "name", value_name = "NAME")]
+    names: Vec<String>,
+
+    /// Write the URLs to this file, as JSON, once they are served
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+
+    /// How to log to standard error: text or json
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    log_format: LogFormat,
+}
+
+/// An address to listen on, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Listen(Option<SocketAddr>);
+
+fn listen(text: &str) -> Result<Listen, String> {
+    if text == "none" {
+        return Ok(Listen(None));
+    }
+    let address = text.parse().map_err(|_| {
+        format!("{text:?} is not an address and port, as in 127.0.0.1:8443, nor none")
+    })?;
+    Ok(Listen(Some(address)))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs, one document a line.
+    Json,
+}
+
+/// Where it is served.
+#[derive(Serialize)]
+struct Urls {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    https: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<String>,
+}
+
+impl Serve {
+    pub(crate) fn run(self, context: &mut Context<'_>) -> Result<Exit, Error> {
+        if context.global().server.is_some() {
+            return Err(Error::Usage(
+                "serve serves a home on this machine: leave --server (BOWLINE_SERVER) out".into(),
+            ));
+        }
+        if self.listen.0.is_none() && self.plain_listen.0.is_none() {
+            return Err(Error::Usage(
+                "nothing to listen on: --listen and --plain-listen are both none".into(),
+            ));
+        }
+        start_log(self.log_format);
+        let local = context.local(context.home()?);
+        let (service, notes) = open(&local)?;
+        for note in notes {
+            tracing::warn!("the home was repaired: {note}");
+        }
+        let names = server_names(&service, &self.names, [self.listen.0, self.plain_listen.0]);
+        let config = Config {
+            tls: self.listen.0,
+            plain: self.plain_listen.0,
+            control_socket: Some(local.home.control_socket()),
+            names,
+        };
+        let running = bowline_server::serve(service, config)?;
+        let urls = Urls {
+            https: running.tls.map(|address| format!("https://{address}")),
+            http: running.plain.map(|address| format!("http://{address}")),
+        };
+        let ready_file = self.ready_file.map(|file| context.path(&file));
+        announce(context, &urls, ready_file.as_ref())?;
+        tracing::info!(https = urls.https, http = urls.http, "serving");
+        running.run_until_signal();
+        tracing::info!("stopped");
+        if let Some(file) = ready_file {
+            files::remove(&file)?;
+        }
+        Ok(Exit::SUCCESS)
+    }
+}
+
+/// Tells where it is served, once it is.
+fn announce(
+    context: &mut Context<'_>,
+    urls: &Urls,
+    ready_file: Option<&PathBuf>,
+) -> Result<(), Error> {
+    let text: String = [&urls.https, &urls.http]
+        .into_iter()
+        .flatten()
+        .map(|url| format!("serving {url}\n"))
+        .collect();
+    context.print(urls, text)?;
+    context
+        .environment()
+        .output
+        .flush()
+        .map_err(Error::output)?;
+    if let Some(file) = ready_file {
+        // Cannot fail: two texts.
+        let document = serde_json::to_string(urls).unwrap_or_default() + "\n";
+        files::write(file, document.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Opens a home for long, with everything it takes to answer.
+pub(crate) fn open(local: &Local) -> Result<(Arc<Service>, Vec<String>), Error> {
+    let store = match local.home.open(&SledOptions::server())? {
+        Opened::Here(store) => store,
+        Opened::Served(_) => {
+            // Whose process it is, the lock's notes say.
+            let pid = bowline_store_sled::holder(local.home.path())
+                .ok()
+                .flatten()
+                .and_then(|holder| holder.pid);
+            return Err(OpenError::Locked {
+                home: local.home.path().to_owned(),
+                pid,
+            }
+            .into());
+        }
+    };
+    let notes = repairs(&store.opening().actions);
+    let service = Arc::new(local.service(Arc::new(store))?);
+    // A home whose secrets do not open says so now, not to its first client.
+    service.ready()?;
+    Ok((service, notes))
+}
+
+/// What clients may call the server: the names given, this machine, what is listened on, and what the home's
+/// certificates say it is.
+pub(crate) fn server_names(
+    service: &Service,
+    given: &[String],
+    addresses: [Option<SocketAddr>; 2],
+) -> Vec<String> {
+    let mut names: Vec<String> = given.to_vec();
+    names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    let addresses = addresses.into_iter().flatten().map(|address| address.ip());
+    names.extend(
+        addresses
+            .filter(|address| !address.is_unspecified())
+            .map(|address| address.to_string()),
+    );
+    let settings = (ShowSettings {}).run(service, &Caller::Operator).ok();
+    names.extend(
+        settings
+            .and_then(|settings| settings.url)
+            .as_deref()
+            .and_then(host_of),
+    );
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+/// The host of a URL.
+fn host_of(url: &str) -> Option<String> {
+    let authority = url.split_once("://")?.1.split('/').next()?;
+    if let Some(address) = authority.strip_prefix('[') {
+        return Some(address.split_once(']')?.0.to_owned());
+    }
+    Some(authority.split(':').next()?.to_owned()).filter(|host| !host.is_empty())
+}
+
+fn start_log(format: LogFormat) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::new("info");
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
+    // Fails where a log is set up already, which then is the one to use.
+    let _ = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_needs_its_port() {
+        assert_eq!(
+            listen("127.0.0.1:0"),
+            Ok(Listen(Some(([127, 0, 0, 1], 0).into())))
+        );
+        assert_eq!(listen("none"), Ok(Listen(None)));
+        for text in ["127.0.0.1", "localhost:8443", ""] {
+            assert!(listen(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_a_url_has_no_port_and_no_path() {
+        let hosts = [
+            "http://ca.test",
+            "http://ca.test:8080/pki",
+            "https://[::1]:8443",
+        ]
+        .map(|url| host_of(url).unwrap());
+        assert_eq!(hosts, ["ca.test", "ca.test", "::1"]);
+    }
+}

@@ -1,0 +1,193 @@
+//! Files as they are written here: whole or not at all, durable before anyone is told, keys for their owner only.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// Reads a file of a size that certificates, keys and policies have.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let failed = |error| Error::file("read", path, error);
+    let mut bytes = Vec::new();
+    let read = File::open(path)
+        .map_err(failed)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if read as u64 > FILE_BYTES_MAX {
+        let limit = format!("it has more than {FILE_BYTES_MAX} bytes");
+        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, limit)));
+    }
+    Ok(bytes)
+}
+
+/// Writes a file that must not exist yet, readable by its owner only, and makes it durable.
+pub(crate) fn create_secret(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(SECRET_MODE)
+        .open(path);
+    let mut file = created.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Error::Exists {
+            path: path.to_owned(),
+        },
+        _ => Error::file("create", path, error),
+    })?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        // What was written of it is no key.
+        let _ = fs::remove_file(path);
+        return Err(Error::file("write", path, error));
+    }
+    sync_directory(path)
+}
+
+/// Writes a file in one step: whoever looks sees the old one or the new one. Durable when this returns.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let failed = |error| Error::file("write", path, error);
+    let mut file = tempfile::Builder::new()
+        .prefix(".bowline-")
+        .permissions(fs::Permissions::from_mode(PUBLIC_MODE))
+        .tempfile_in(directory_of(path))
+        .map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    sync_directory(path)
+}
+
+/// Moves a file over another in the same directory, durably.
+pub(crate) fn replace(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::rename(from, to).map_err(|error| Error::file("replace", to, error))?;
+    sync_directory(to)
+}
+
+/// Removes a file; one that is not there is removed already.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::file("remove", path, error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Makes a directory for its owner only, and those above it.
+pub(crate) fn create_directory(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(path)
+        .map_err(|error| Error::file("create", path, error))
+}
+
+/// A passphrase as it is typed into a file: the line end does not count.
+pub(crate) fn first_line(bytes: &[u8]) -> zeroize::Zeroizing<Vec<u8>> {
+    let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    zeroize::Zeroizing::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
+}
+
+/// Refuses to go on where a file is in the way.
+pub(crate) fn refuse_existing(paths: &[&Path], force: bool) -> Result<(), Error> {
+    match paths
+        .iter()
+        .find(|path| !force && path.symlink_metadata().is_ok())
+    {
+        Some(path) => Err(Error::Exists {
+            path: path.to_path_buf(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The same file name with something behind it: `web-1.key.new`.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The directory a file is in.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// Without this a power cut can take back the name of a file that was synced.
+fn sync_directory(path: &Path) -> Result<(), Error> {
+    let directory = directory_of(path);
+    File::open(directory)
+        .and_then(|opened| opened.sync_all())
+        .map_err(|error| Error::file("sync", directory, error))
+}
+
+/// Keys and whatever opens them: nobody but the owner.
+const SECRET_MODE: u32 = 0o600;
+/// Certificates: everybody may read them.
+const PUBLIC_MODE: u32 = 0o644;
+/// Homes, and what is made for keys.
+const DIRECTORY_MODE: u32 = 0o700;
+/// The largest file read: a CRL of 100,000 entries has about 4 MB.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_secret_is_its_owners_and_never_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("web-1.key");
+        create_secret(&path, b"first").unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert!(matches!(
+            create_secret(&path, b"second"),
+            Err(Error::Exists { .. })
+        ));
+        assert_eq!(read(&path).unwrap(), b"first");
+    }
+
+    #[test]
+    fn a_written_file_replaces_the_old_one_and_leaves_nothing_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("web-1.crt");
+        write(&path, b"first").unwrap();
+        write(&path, b"second").unwrap();
+        assert_eq!(read(&path).unwrap(), b"second");
+        assert_eq!(mode(&path), 0o644);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_refused_unless_forced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("web-1.crt");
+        refuse_existing(&[&path], false).unwrap();
+        // A dangling link is in the way too: writing would follow it.
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        assert!(matches!(
+            refuse_existing(&[&path], false),
+            Err(Error::Exists { .. })
+        ));
+        refuse_existing(&[&path], true).unwrap();
+    }
+
+    #[test]
+    fn a_missing_file_is_told_by_its_name() {
+        let error = read(Path::new("/no/such/file")).unwrap_err();
+        assert!(
+            error.is_missing_file() && error.to_string().contains("/no/such/file"),
+            "{error}"
+        );
+    }
+}

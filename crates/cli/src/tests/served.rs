@@ -1,0 +1,193 @@
+//! Commands at servers: over the control socket, over TLS, and the whole story.
+
+use super::*;
+
+#[test]
+fn flags_of_the_signing_helper_are_taken_or_refused_by_name() {
+    let bench = Bench::with_web();
+    let arns = "--trust-anchor-arn arn:aws:rolesanywhere:us-east-1:000000000000:trust-anchor/x --profile-arn p --role-arn r";
+    let files = "--certificate web-1.crt --private-key web-1.key";
+    for flag in [
+        "--no-verify-ssl",
+        "--with-proxy",
+        "--cert-selector Key=x509Serial,Value=1",
+        "--tpm-key-password p",
+        "--pkcs11-lib l",
+    ] {
+        let name = flag.split(' ').next().unwrap();
+        bench.refuse(
+            &format!("credential-process {arns} {files} {flag}"),
+            2,
+            name,
+        );
+    }
+    bench.refuse(
+        &format!("credential-process {arns} --cert-selector x"),
+        2,
+        "--cert-selector",
+    );
+    bench.refuse(&format!("credential-process {arns}"), 2, "--certificate");
+    bench.refuse(
+        &format!(
+            "credential-process {arns} {files} --no-verify-ssl=false --endpoint http://127.0.0.1:1"
+        ),
+        75,
+        "127.0.0.1:1",
+    );
+}
+
+/// A server of the bench's home in this process, on free ports.
+fn serve(bench: &Bench) -> bowline_server::Running {
+    let variables: std::collections::BTreeMap<_, _> = bench
+        .variables
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    let home = crate::home::Home::find(None, Path::new("/"), &variables).unwrap();
+    let control_socket = Some(home.control_socket());
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let local = crate::caller::Local {
+        home,
+        clock,
+        entropy,
+        password_file: None,
+        variables,
+    };
+    let (service, _) = crate::commands::serve::open(&local).unwrap();
+    let address = Some(([127, 0, 0, 1], 0).into());
+    let names = crate::commands::serve::server_names(&service, &[], [address, None]);
+    let config = bowline_server::Config {
+        tls: address,
+        plain: None,
+        control_socket,
+        names,
+    };
+    bowline_server::serve(service, config).unwrap()
+}
+
+#[test]
+fn operators_administer_from_elsewhere_and_workloads_do_not() {
+    let mut bench = Bench::empty();
+    // TLS looks at the machine's clock.
+    *bench.clock.0.lock().unwrap() = SystemClock.now();
+    bench.succeed("init");
+    bench.succeed("role create web --allow s3:GetObject --on arn:aws:s3:::data/*");
+    bench.succeed("issue web-1 --role web");
+    bench.succeed("issue alice --certificate-profile operator --role administrator");
+    let fingerprint = bench.json("ca bundle")["fingerprints"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    fs::write(bench.file("roots.pem"), bench.succeed("ca bundle")).unwrap();
+
+    let server = serve(&bench);
+    let url = format!("https://{}", server.tls.unwrap());
+    // The server has the home, so this goes through its control socket.
+    bench.succeed("role list");
+    bench.refuse(
+        "serve --listen 127.0.0.1:0 --plain-listen none",
+        75,
+        "in use by process",
+    );
+    bench.refuse("init", 7, "initialized already");
+
+    bench.variables.clear();
+    let root = format!("--server {url} --root roots.pem");
+    bench.succeed(&format!("ca bundle {root}"));
+    bench.succeed(&format!(
+        "ca bundle --server {url} --fingerprint {fingerprint}"
+    ));
+    bench.refuse(
+        &format!("ca bundle --server {url} --fingerprint {}", "00".repeat(32)),
+        4,
+        "no root",
+    );
+    bench.refuse(&format!("ca bundle --server {url}"), 75, "--root");
+    bench.refuse(&format!("role list {root}"), 5, "temporary credentials");
+    bench.succeed(&format!("role list {root} --as alice.crt"));
+    bench.succeed(&format!("issue web-2 --role web {root} --as alice.crt"));
+    bench.refuse(
+        &format!("role list {root} --as web-1.crt"),
+        5,
+        "iam:ListRoles",
+    );
+    // The holder of a certificate asks for itself.
+    bench.succeed(&format!("credentials web-2 {root}"));
+    bench.succeed(&format!("cert renew web-2.crt web-2.key {root}"));
+    bench.succeed(&format!("credentials web-2 {root}"));
+    server.stop();
+    bench.refuse(&format!("credentials web-2 {root}"), 75, "cannot reach");
+}
+
+#[test]
+fn commands_at_the_same_time_take_turns() {
+    let bench = Bench::with_home();
+    bench.succeed("role create web --allow s3:GetObject --on arn:aws:s3:::data/*");
+    std::thread::scope(|scope| {
+        for name in 0..8 {
+            let bench = &bench;
+            scope.spawn(move || bench.succeed(&format!("issue web-{name} --role web")));
+        }
+    });
+    assert_eq!(bench.succeed("cert list --output json").lines().count(), 8);
+}
+
+#[test]
+fn the_quickstart_tells_the_whole_story_and_leaves_nothing() {
+    let bench = Bench::empty();
+    // TLS looks at the machine's clock, so the story runs by it.
+    let told = bench.run_at(Arc::new(SystemClock), "quickstart", "");
+    assert_eq!(told.code, 0, "{}{}", told.output, told.messages);
+    for fact in [
+        "1. bowline init",
+        "ALLOWED",
+        "statement Allowed of role/s3-reader/inline",
+        "DENIED",
+        "session",
+        "REFUSED",
+        "revoked",
+        "bowline issue web-1",
+        "Try next",
+    ] {
+        assert!(told.output.contains(fact), "{fact}: {}", told.output);
+    }
+    let directory = told
+        .output
+        .lines()
+        .next()
+        .unwrap()
+        .rsplit(' ')
+        .next()
+        .unwrap();
+    assert!(
+        directory.contains("bowline-quickstart-") && !Path::new(directory).exists(),
+        "{directory}"
+    );
+    assert!(told.messages.is_empty(), "{}", told.messages);
+}
+
+#[test]
+fn the_quickstart_keeps_what_it_is_told_to() {
+    let bench = Bench::empty();
+    let told = bench.run_at(
+        Arc::new(SystemClock),
+        "quickstart --keep demo --output json",
+        "",
+    );
+    assert_eq!(told.code, 0, "{}{}", told.output, told.messages);
+    assert!(
+        told.output
+            .lines()
+            .all(|line| serde_json::from_str::<Value>(line).is_ok()),
+        "{}",
+        told.output
+    );
+    assert!(bench.file("demo/home/unseal.key").exists() && bench.file("demo/web-1.crt").exists());
+    assert!(!bench.file("demo/home/control.sock").exists());
+    assert_eq!(
+        bench
+            .run_at(Arc::new(SystemClock), "quickstart --keep demo", "")
+            .code,
+        7
+    );
+}
