@@ -12,6 +12,7 @@ pub fn in_source(root: &Path) -> BTreeSet<String> {
         for head in [
             "fn code(&self) -> &'static str {",
             "fn code(self) -> &'static str {",
+            "fn code(&self) -> String {",
             "fn classify(&self)",
         ] {
             for (at, _) in text.match_indices(head) {

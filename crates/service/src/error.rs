@@ -241,7 +241,9 @@ pub enum Error {
     #[error("this home is not initialized: run `bowline init`")]
     NotInitialized,
     /// No unseal key was given.
-    #[error("the keys of this home are sealed and nothing to open them was given")]
+    #[error(
+        "the keys of this home are sealed and unseal.key, which opens them, was not found in it"
+    )]
     Locked,
     /// `unseal.key` is not 32 bytes.
     #[error("an unseal key has 32 bytes, this one has {length}")]

@@ -63,6 +63,16 @@ pub(crate) struct SealedMaster {
     sealed: Vec<u8>,
 }
 
+impl SealedMaster {
+    /// What is missing where nothing to open it was given.
+    pub(crate) fn without_key(&self) -> Error {
+        match self.method {
+            Method::KeyFile => Error::Locked,
+            Method::Passphrase { .. } => Error::PassphraseNeeded,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Method {

@@ -154,10 +154,10 @@ impl Service {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         if self.sealer.get().is_none() {
-            let unseal = self.unseal.as_ref().ok_or(Error::Locked)?;
             let master = self
                 .load::<SealedMaster>(&keyspace::master())?
                 .ok_or(Error::NotInitialized)?;
+            let unseal = self.unseal.as_ref().ok_or_else(|| master.without_key())?;
             let _ = self.sealer.set(Sealer::open_master(&master, unseal)?);
         }
         // Cannot fail: set just above, under the lock.
