@@ -9,6 +9,7 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bowline_store::{Commit, Key, Value};
+use bowline_trust::Session;
 use bowline_x509::Time;
 use bowline_x509::path::VerifiedPath;
 
@@ -47,6 +48,14 @@ pub(crate) struct Cache {
     records: RwLock<HashMap<Key, Decoded>>,
     signers: RwLock<HashMap<String, Arc<PrivateKey>>>,
     paths: RwLock<HashMap<[u8; 32], Walked>>,
+    sessions: RwLock<HashMap<String, Unsealed>>,
+}
+
+/// A token that was opened, and the access key id it opened under.
+#[derive(Clone)]
+struct Unsealed {
+    access_key_id: String,
+    session: Arc<Session>,
 }
 
 /// A path that was found good, and when.
@@ -62,6 +71,7 @@ impl Cache {
             records: RwLock::default(),
             signers: RwLock::default(),
             paths: RwLock::default(),
+            sessions: RwLock::default(),
         }
     }
 
@@ -114,6 +124,30 @@ impl Cache {
         paths.insert(question, Walked { path, at: now });
     }
 
+    /// The session that a token opened to earlier, under the same access key id.
+    pub(crate) fn session(&self, access_key_id: &str, token: &str) -> Option<Arc<Session>> {
+        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        let unsealed = sessions.get(token)?;
+        (unsealed.access_key_id == access_key_id).then(|| unsealed.session.clone())
+    }
+
+    pub(crate) fn keep_session(&self, access_key_id: &str, token: &str, session: Arc<Session>) {
+        let mut sessions = self
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if sessions.len() >= SESSIONS_MAX {
+            sessions.clear();
+        }
+        sessions.insert(
+            token.into(),
+            Unsealed {
+                access_key_id: access_key_id.into(),
+                session,
+            },
+        );
+    }
+
     pub(crate) fn signer(&self, authority: &str) -> Option<Arc<PrivateKey>> {
         self.signers
             .read()
@@ -135,3 +169,5 @@ impl Cache {
 const DECODED_MAX: usize = 4_096;
 /// How many verified paths are kept: a few kilobytes each, one for every certificate that trades often.
 const PATHS_MAX: usize = 16_384;
+/// How many opened sessions are kept, a few kilobytes each. Whether a session still lives is asked every time.
+const SESSIONS_MAX: usize = 16_384;

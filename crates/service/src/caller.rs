@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bowline_store::Commit;
 use bowline_trust::Session;
@@ -31,7 +32,7 @@ pub enum Caller {
     /// Holds temporary credentials, as a signed request showed.
     Session {
         /// The opened session.
-        session: Box<Session>,
+        session: Arc<Session>,
         /// Where the request came from.
         source: Option<IpAddr>,
     },

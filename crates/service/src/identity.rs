@@ -1,6 +1,7 @@
 //! Who signed a request with temporary credentials, and whether those still live.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bowline_sigv4::{Allowed, Rules, hmac};
 use bowline_trust::{Session, Watermark};
@@ -48,10 +49,7 @@ impl Service {
                     ..Rules::default()
                 };
                 let session = self.authenticate(&signed, &rules, now)?;
-                Ok(Caller::Session {
-                    session: Box::new(session),
-                    source,
-                })
+                Ok(Caller::Session { session, source })
             }
         }
     }
@@ -62,14 +60,25 @@ impl Service {
         request: &bowline_sigv4::SignedRequest<'_>,
         rules: &Rules,
         now: Time,
-    ) -> Result<Session, Error> {
+    ) -> Result<Arc<Session>, Error> {
         let presented = hmac::Presented::parse(request, rules)?;
         let ring = self.key_ring()?;
         let secret = ring.secret_for(presented.access_key_id())?;
         // Only a right signature is told anything about the token.
         let verified = presented.verify(&secret, now)?;
         let token = verified.session_token().ok_or(Error::SessionTokenMissing)?;
-        let session = ring.open(verified.access_key_id(), token, now)?;
+        let id = verified.access_key_id();
+        let session = match self.cache.session(id, token) {
+            Some(session) => {
+                session.check_time(now)?;
+                session
+            }
+            None => {
+                let session = Arc::new(ring.open(id, token, now)?);
+                self.cache.keep_session(id, token, session.clone());
+                session
+            }
+        };
         self.check_alive(&session)?;
         Ok(session)
     }

@@ -260,6 +260,15 @@ fn credentials_end_with_their_certificate() {
     let credentials = world.exchange(&holder, "reader").unwrap();
     assert_eq!(credentials.expiration, holder.issued.not_after);
 
+    // Once while they live: a session that was opened before is asked about its end again.
+    let early = authorize(
+        &world,
+        &credentials,
+        "s3:GetObject",
+        "arn:aws:s3:::data/report.csv",
+    );
+    assert_eq!(early.http_status, 200);
+
     world.pass(1_201);
     let answer = authorize(
         &world,
