@@ -133,7 +133,8 @@ const LONG_FILES: [(&str, &str); 0] = [];
 const IGNORED_TESTS: [(&str, usize, &str); 0] = [];
 
 /// Everything that may lie at the top of the tree.
-const TOP_LEVEL: [&str; 14] = [
+const TOP_LEVEL: [&str; 15] = [
+    ".cargo",
     ".ci",
     ".editorconfig",
     ".gitignore",
@@ -522,10 +523,12 @@ fn ignored_tests_are_counted_with_a_reason() {
 #[test]
 fn every_test_file_is_run() {
     let manifest = manifest("tests");
-    let targets = manifest["test"]
-        .as_array()
-        .expect("tests/Cargo.toml lists its targets");
-    let listed: BTreeSet<&str> = targets.iter().filter_map(|t| t["path"].as_str()).collect();
+    let targets = ["test", "bench"].map(|kind| {
+        let listed = manifest.get(kind).and_then(Value::as_array);
+        listed.expect("tests/Cargo.toml lists its targets")
+    });
+    let paths = targets.into_iter().flatten();
+    let listed: BTreeSet<&str> = paths.filter_map(|t| t["path"].as_str()).collect();
     let mut seen = 0;
     let mut lost = Vec::new();
     for path in files_under(&root().join("tests"), "rs") {
