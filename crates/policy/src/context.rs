@@ -1,6 +1,7 @@
 //! What a request says about itself: condition keys and their values.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Condition keys with their values. Keys compare without regard to (ASCII) case; setting one
 /// again, in whatever case, replaces it.
@@ -10,13 +11,13 @@ use std::fmt;
 /// multivalued key without values is the same as an absent key.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Context {
-    /// Sorted by `folded`.
-    entries: Vec<Entry>,
+    /// Sorted by `folded`. Shared: a session's keys are taken over for each of its requests.
+    entries: Vec<Arc<Entry>>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(crate) struct Entry {
-    folded: Box<str>,
+    folded: String,
     pub(crate) name: Box<str>,
     pub(crate) values: Vec<String>,
     pub(crate) multivalued: bool,
@@ -86,18 +87,19 @@ impl Context {
 
     /// The entry of an already folded key.
     pub(crate) fn entry(&self, folded: &str) -> Option<&Entry> {
-        self.place(folded).ok().map(|at| &self.entries[at])
+        self.place(folded).ok().map(|at| &*self.entries[at])
     }
 
     fn insert(&mut self, key: &str, values: Vec<String>, multivalued: bool) {
         let folded = fold(key);
-        let entry = Entry {
-            folded: folded.clone().into(),
+        let place = self.place(&folded);
+        let entry = Arc::new(Entry {
+            folded,
             name: key.into(),
             values,
             multivalued,
-        };
-        match self.place(&folded) {
+        });
+        match place {
             Ok(at) => self.entries[at] = entry,
             Err(at) => self.entries.insert(at, entry),
         }
@@ -105,7 +107,7 @@ impl Context {
 
     fn place(&self, folded: &str) -> Result<usize, usize> {
         self.entries
-            .binary_search_by(|entry| entry.folded.as_ref().cmp(folded))
+            .binary_search_by(|entry| entry.folded.as_str().cmp(folded))
     }
 }
 
