@@ -31,7 +31,7 @@ const ANCHORS: Named<TrustAnchor> = Named {
     name_key: keyspace::trust_anchor_name,
     key: keyspace::trust_anchor,
     infix: ":trust-anchor/",
-    arn: |service, anchor| Ok(service.settings()?.anchor_arn(anchor)),
+    arn: Settings::anchor_arn,
 };
 
 /// A trust anchor as it is shown.
@@ -129,8 +129,8 @@ pub(crate) fn put_new(commit: Commit, anchor: &TrustAnchor) -> Result<Commit, Er
 impl Service {
     /// The anchor with a name, id or ARN.
     pub(crate) fn anchor(&self, reference: &str) -> Result<Loaded<TrustAnchor>, Error> {
-        self.settings()?;
-        match self.find(&ANCHORS, reference)? {
+        let settings = self.settings()?;
+        match self.find(&settings, &ANCHORS, reference)? {
             Some(anchor) => Ok(anchor),
             None => {
                 let known = self.load_all::<TrustAnchor>(&keyspace::trust_anchors())?;
@@ -150,7 +150,7 @@ impl Service {
         reference: &str,
     ) -> Result<Loaded<TrustAnchor>, Error> {
         let settings = self.settings()?;
-        let found = self.find(&ANCHORS, reference)?;
+        let found = self.find(&settings, &ANCHORS, reference)?;
         self.authorize_found(
             caller,
             action,
@@ -160,9 +160,13 @@ impl Service {
     }
 
     /// The anchor with exactly this ARN, as the exchange names it.
-    pub(crate) fn anchor_by_arn(&self, arn: &str) -> Result<Loaded<TrustAnchor>, Error> {
+    pub(crate) fn anchor_by_arn(
+        &self,
+        settings: &Settings,
+        arn: &str,
+    ) -> Result<Loaded<TrustAnchor>, Error> {
         let found = if arn.contains(ANCHORS.infix) {
-            self.find(&ANCHORS, arn)?
+            self.find(settings, &ANCHORS, arn)?
         } else {
             None
         };

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Loaded;
 use crate::error::Error;
+use crate::initialize::Settings;
 use crate::record::Record;
 use crate::service::Service;
 
@@ -29,13 +30,14 @@ pub(crate) struct Named<R> {
     /// What stands between the account and the id in its ARN.
     pub(crate) infix: &'static str,
     /// Its ARN.
-    pub(crate) arn: fn(&Service, &R) -> Result<String, Error>,
+    pub(crate) arn: fn(&Settings, &R) -> String,
 }
 
 impl Service {
     /// The resource with a name, id or ARN.
     pub(crate) fn find<R: Record + Send + Sync + 'static>(
         &self,
+        settings: &Settings,
         kind: &Named<R>,
         reference: &str,
     ) -> Result<Option<Loaded<R>>, Error> {
@@ -43,7 +45,7 @@ impl Service {
             let found = self.load::<R>(&(kind.key)(id)?)?;
             return match found {
                 // An ARN of another account or region names another resource, whatever its id.
-                Some(found) if (kind.arn)(self, &found)? == reference => Ok(Some(found)),
+                Some(found) if (kind.arn)(settings, &found) == reference => Ok(Some(found)),
                 Some(_) | None => Ok(None),
             };
         }

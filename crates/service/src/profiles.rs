@@ -32,7 +32,7 @@ const PROFILES: Named<Profile> = Named {
     name_key: keyspace::profile_name,
     key: keyspace::profile,
     infix: ":profile/",
-    arn: |service, profile| Ok(service.settings()?.profile_arn(profile)),
+    arn: Settings::profile_arn,
 };
 
 /// A profile as it is shown.
@@ -142,8 +142,8 @@ pub(crate) fn put_changed(
 impl Service {
     /// The profile with a name, id or ARN.
     pub(crate) fn profile(&self, reference: &str) -> Result<Loaded<Profile>, Error> {
-        self.settings()?;
-        match self.find(&PROFILES, reference)? {
+        let settings = self.settings()?;
+        match self.find(&settings, &PROFILES, reference)? {
             Some(profile) => Ok(profile),
             None => {
                 let known = self.load_all::<Profile>(&keyspace::profiles())?;
@@ -165,7 +165,7 @@ impl Service {
         reference: &str,
     ) -> Result<Loaded<Profile>, Error> {
         let settings = self.settings()?;
-        let found = self.find(&PROFILES, reference)?;
+        let found = self.find(&settings, &PROFILES, reference)?;
         self.authorize_found(
             caller,
             action,
@@ -175,9 +175,13 @@ impl Service {
     }
 
     /// The profile with exactly this ARN, as the exchange names it.
-    pub(crate) fn profile_by_arn(&self, arn: &str) -> Result<Loaded<Profile>, Error> {
+    pub(crate) fn profile_by_arn(
+        &self,
+        settings: &Settings,
+        arn: &str,
+    ) -> Result<Loaded<Profile>, Error> {
         let found = if arn.contains(PROFILES.infix) {
-            self.find(&PROFILES, arn)?
+            self.find(settings, &PROFILES, arn)?
         } else {
             None
         };

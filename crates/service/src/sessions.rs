@@ -117,12 +117,14 @@ impl Operation for CreateSession {
         let authenticated = presented.verify(now)?;
 
         // 2. Where it is asked. Whole ARNs only: a stranger shall not find out names.
-        let anchor = service.anchor_by_arn(need(
-            "trustAnchorArn",
-            parameters.trust_anchor_arn.as_deref(),
-        )?)?;
-        let profile =
-            service.profile_by_arn(need("profileArn", parameters.profile_arn.as_deref())?)?;
+        let anchor = service.anchor_by_arn(
+            &settings,
+            need("trustAnchorArn", parameters.trust_anchor_arn.as_deref())?,
+        )?;
+        let profile = service.profile_by_arn(
+            &settings,
+            need("profileArn", parameters.profile_arn.as_deref())?,
+        )?;
         let role_arn = need("roleArn", parameters.role_arn.as_deref())?;
 
         // 3. Is the certificate believed. What follows is said only to those who are.
