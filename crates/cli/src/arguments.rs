@@ -39,8 +39,9 @@ First steps:
   bowline issue web-1 --role s3-reader
   bowline credentials web-1
 
-Exit codes: 0 done, 2 the command line does not read, 3 invalid, 4 certificate or signature not accepted,
-5 not allowed, 6 not found, 7 exists or changed meanwhile, 8 a limit, 70 our fault, 75 try again later.
+Exit codes: 0 done, 2 the command line does not read, 3 invalid,
+4 certificate or signature not accepted, 5 not allowed, 6 not found,
+7 exists or changed meanwhile, 8 a limit, 70 our fault, 75 try again later.
 Nothing is ever asked, and nothing is printed in colour.";
 
 /// What every command takes.

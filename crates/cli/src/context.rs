@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::files;
 use crate::home::Home;
-use crate::pair::{Pair, PairFiles, read_certificates};
+use crate::pair::{Pair, PairFiles, certificates_in, read_certificates};
 
 /// What a command works with.
 pub(crate) struct Context<'a> {
@@ -62,7 +62,9 @@ impl<'a> Context<'a> {
 
     /// A path as it was meant where the command was typed.
     pub(crate) fn path(&self, path: &Path) -> PathBuf {
-        self.environment.directory.join(path)
+        let joined = self.environment.directory.join(path);
+        // Without the dots of `.` and `./web-1`: paths are shown.
+        joined.components().collect()
     }
 
     /// The directory the command was typed in.
@@ -89,6 +91,22 @@ impl<'a> Context<'a> {
             let reason = std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8");
             Error::file("read", path, reason)
         })
+    }
+
+    /// Reads the password of a key file from the file that an argument names.
+    pub(crate) fn password(
+        &mut self,
+        file: Option<&Path>,
+    ) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, Error> {
+        let Some(file) = file else { return Ok(None) };
+        let bytes = zeroize::Zeroizing::new(self.read(file)?);
+        Ok(Some(files::first_line(&bytes)))
+    }
+
+    /// Reads the certificates of a file that an argument names, PEM or DER: at least one.
+    pub(crate) fn read_certificates(&mut self, path: &Path) -> Result<Vec<Vec<u8>>, Error> {
+        let bytes = self.read(path)?;
+        certificates_in(path, &bytes)
     }
 
     /// The home on this machine.
@@ -134,7 +152,7 @@ impl<'a> Context<'a> {
         let server = match self.global.as_certificate.clone() {
             None => Server::new(endpoint),
             Some(certificate) => {
-                let pair = PairFiles::around(&self.path(&certificate)).load()?;
+                let pair = PairFiles::around(&self.path(&certificate)).load(None)?;
                 Server::as_operator(endpoint, self.signing(pair), self.global.as_role.as_deref())?
             }
         };
@@ -175,7 +193,15 @@ impl<'a> Context<'a> {
     /// The server that was named.
     fn endpoint(&self) -> Result<Option<Endpoint>, Error> {
         match &self.global.server {
-            Some(url) => Ok(Some(Endpoint::parse(url, self.trust()?)?)),
+            Some(url) => {
+                let trust = self.trust()?;
+                if trust.is_none() && url.starts_with("https://") {
+                    return Err(Error::Usage(format!(
+                        "--server {url} is believed by its root: give --root FILE (`bowline ca bundle` prints it) or --fingerprint HASH"
+                    )));
+                }
+                Ok(Some(Endpoint::parse(url, trust)?))
+            }
             None => Ok(None),
         }
     }

@@ -46,6 +46,14 @@ pub(crate) enum Error {
         /// The directory.
         home: PathBuf,
     },
+    /// Another server has it.
+    #[error("home {} is served already{}: stop that server first; other commands go through it as they are", home.display(), .pid.map_or_else(String::new, |pid| format!(" by process {pid}")))]
+    Served {
+        /// The directory.
+        home: PathBuf,
+        /// The server's process, where its notes say.
+        pid: Option<u32>,
+    },
     /// Others can read it.
     #[error("{} has mode {mode:04o}, at most {allowed:04o} is accepted: `chmod {allowed:o} {}`", path.display(), path.display())]
     ModeTooOpen {
@@ -77,11 +85,21 @@ pub(crate) enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// What a file holds was refused.
+    #[error("{}: {source}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<Error>,
+    },
     /// A file is in the way.
-    #[error("{} exists: give --force to replace it", path.display())]
+    #[error("{} exists: {fix}", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
+        /// What to do about it.
+        fix: &'static str,
     },
     /// Key and certificate do not belong together.
     #[error("{} is not the key of {}", key.display(), certificate.display())]
@@ -92,7 +110,7 @@ pub(crate) enum Error {
         certificate: PathBuf,
     },
     /// A file without a certificate.
-    #[error("{} holds no certificate", path.display())]
+    #[error("{} holds no certificate: PEM with a block CERTIFICATE, or DER, is expected", path.display())]
     NoCertificate {
         /// The file.
         path: PathBuf,
@@ -155,6 +173,18 @@ impl Error {
         }
     }
 
+    /// For `map_err`: what was refused stands in this file.
+    pub(crate) fn in_file<E: Into<Error>>(path: &Path) -> impl FnOnce(E) -> Error {
+        let path = match path == Path::new("-") {
+            true => "standard input".into(),
+            false => path.to_owned(),
+        };
+        move |error| Error::InFile {
+            path,
+            source: Box::new(error.into()),
+        }
+    }
+
     pub(crate) fn output(source: io::Error) -> Error {
         Error::Output(source)
     }
@@ -186,6 +216,8 @@ impl Error {
     fn kind(&self) -> Option<Kind> {
         Some(match self {
             Error::Usage(_) => return None,
+            Error::InFile { source, .. } => return source.kind(),
+            Error::Served { .. } => Kind::Unavailable,
             Error::Service(error) => error.kind(),
             Error::Transport(error) => transport_kind(error),
             Error::Open(error) => match error {
@@ -208,6 +240,11 @@ impl Error {
                 io::ErrorKind::NotFound => Kind::NotFound,
                 io::ErrorKind::PermissionDenied => Kind::Denied,
                 io::ErrorKind::AlreadyExists => Kind::Conflict,
+                io::ErrorKind::InvalidData
+                | io::ErrorKind::InvalidFilename
+                | io::ErrorKind::FileTooLarge
+                | io::ErrorKind::IsADirectory
+                | io::ErrorKind::NotADirectory => Kind::Invalid,
                 _ => Kind::Unavailable,
             },
             Error::HomeOccupied { .. } | Error::Exists { .. } => Kind::Conflict,
@@ -230,7 +267,8 @@ impl Error {
             }
             Error::Transport(TransportError::Connect { .. }) => "server_unreachable",
             Error::Transport(_) => "server_call_failed",
-            Error::Open(_) => "home_does_not_open",
+            Error::InFile { source, .. } => return source.code(),
+            Error::Open(_) | Error::Served { .. } => "home_does_not_open",
             Error::Serve(_) => "server_does_not_start",
             Error::Usage(_) => "usage",
             Error::HomeMissing { .. } | Error::HomeUnknown => "home_missing",
@@ -261,7 +299,13 @@ impl Error {
         let exit = self.exit();
         // Nothing is left to be told when standard error is closed.
         let _ = match format {
-            OutputFormat::Text => writeln!(messages, "bowline: {self} [{}]", self.code()),
+            OutputFormat::Text => {
+                let code = format!(" [{}]", self.code());
+                // What a server of Roles Anywhere says ends with it already.
+                let message = self.to_string();
+                let message = message.strip_suffix(&code).unwrap_or(&message);
+                writeln!(messages, "bowline: {message}{code}")
+            }
             OutputFormat::Json => {
                 let error = serde_json::json!({
                     "error": { "code": self.code(), "message": self.to_string(), "exit": exit.code() }
@@ -270,6 +314,14 @@ impl Error {
             }
         };
         exit
+    }
+}
+
+/// For `map_err`: where a policy is refused, it is the one in this file.
+pub(crate) fn policy_in(file: Option<&Path>) -> impl FnOnce(Error) -> Error {
+    move |error| match file {
+        Some(file) if error.code().starts_with("policy_") => Error::in_file(file)(error),
+        Some(_) | None => error,
     }
 }
 

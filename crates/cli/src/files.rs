@@ -33,6 +33,7 @@ pub(crate) fn create_secret(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut file = created.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Error::Exists {
             path: path.to_owned(),
+            fix: FORCE,
         },
         _ => Error::file("create", path, error),
     })?;
@@ -48,6 +49,8 @@ pub(crate) fn create_secret(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// Writes a file in one step: whoever looks sees the old one or the new one. Durable when this returns.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let failed = |error| Error::file("write", path, error);
+    // Otherwise a missing directory would be told by the temporary file's name.
+    fs::metadata(directory_of(path)).map_err(failed)?;
     let mut file = tempfile::Builder::new()
         .prefix(".bowline-")
         .permissions(fs::Permissions::from_mode(PUBLIC_MODE))
@@ -99,6 +102,7 @@ pub(crate) fn refuse_existing(paths: &[&Path], force: bool) -> Result<(), Error>
     {
         Some(path) => Err(Error::Exists {
             path: path.to_path_buf(),
+            fix: FORCE,
         }),
         None => Ok(()),
     }
@@ -127,6 +131,8 @@ fn sync_directory(path: &Path) -> Result<(), Error> {
         .map_err(|error| Error::file("sync", directory, error))
 }
 
+/// What to do about a file that is in the way.
+const FORCE: &str = "give --force to replace it";
 /// Keys and whatever opens them: nobody but the owner.
 const SECRET_MODE: u32 = 0o600;
 /// Certificates: everybody may read them.

@@ -50,14 +50,20 @@ impl Home {
             return Err(Error::HomeUnknown);
         }
         let mut tried = Vec::new();
+        let mut closed = None;
         for Candidate { path, because } in candidates {
             let home = Home { path };
-            match home.exists() {
-                true => return Ok(home),
-                false => tried.push(format!("{} ({because})", home.path.display())),
+            match Sight::of(fs::metadata(home.lock_file())) {
+                Sight::There => return Ok(home),
+                Sight::Missing => tried.push(format!("{} ({because})", home.path.display())),
+                // The next place may be this user's own.
+                Sight::Closed(error) => closed = Some((home.path, error)),
             }
         }
-        Err(Error::HomeMissing { tried })
+        Err(match closed {
+            Some((path, error)) => Error::file("look into", &path, error),
+            None => Error::HomeMissing { tried },
+        })
     }
 
     /// The place to make a home in: the first one that is there, else the last one.
@@ -98,7 +104,11 @@ impl Home {
 
     /// Whether there is one: the lock is the first thing a home gets.
     pub(crate) fn exists(&self) -> bool {
-        self.path.join("lock").exists()
+        self.lock_file().exists()
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.path.join("lock")
     }
 
     /// Takes the store, or finds the server that has it. Tries both in turn for a bounded time, because other
@@ -148,6 +158,26 @@ impl Home {
         };
         let bytes = zeroize::Zeroizing::new(files::read(file)?);
         Ok(Some(UnsealKey::from_passphrase(&bytes)?))
+    }
+}
+
+/// What can be seen of a home from outside.
+enum Sight {
+    There,
+    Missing,
+    /// There may be one: this user cannot tell.
+    Closed(std::io::Error),
+}
+
+impl Sight {
+    fn of(looked: std::io::Result<fs::Metadata>) -> Sight {
+        match looked {
+            Ok(_) => Sight::There,
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                Sight::Closed(error)
+            }
+            Err(_) => Sight::Missing,
+        }
     }
 }
 
@@ -369,6 +399,19 @@ mod tests {
             "{error}"
         );
         assert!(!named.exists());
+    }
+
+    #[test]
+    fn a_home_that_is_closed_to_this_user_does_not_count_as_missing() {
+        let denied = std::io::ErrorKind::PermissionDenied.into();
+        assert!(matches!(Sight::of(Err(denied)), Sight::Closed(_)));
+        for kind in [
+            std::io::ErrorKind::NotFound,
+            std::io::ErrorKind::NotADirectory,
+        ] {
+            assert!(matches!(Sight::of(Err(kind.into())), Sight::Missing));
+        }
+        assert!(matches!(Sight::of(fs::metadata("/")), Sight::There));
     }
 
     #[test]

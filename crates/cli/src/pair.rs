@@ -50,8 +50,8 @@ impl PairFiles {
     }
 
     /// Reads certificate and key.
-    pub(crate) fn load(&self) -> Result<Pair, Error> {
-        Pair::load(&self.certificate, &self.key, None)
+    pub(crate) fn load(&self, password: Option<&[u8]>) -> Result<Pair, Error> {
+        Pair::load(&self.certificate, &self.key, password)
     }
 }
 
@@ -64,7 +64,7 @@ impl Pair {
     ) -> Result<Pair, Error> {
         let certificates = read_certificates(certificate)?;
         let text = zeroize::Zeroizing::new(files::read(key)?);
-        let mut private = PrivateKey::from_pem(&text, password)?;
+        let mut private = PrivateKey::from_pem(&text, password).map_err(Error::in_file(key))?;
         if !private.is_key_of(&certificates[0])? {
             // A renewal that was cut off between its two files leaves the key here.
             private = match renewed_key(&new_key_file(key), password) {
@@ -208,7 +208,12 @@ fn renewed_key(path: &Path, password: Option<&[u8]>) -> Option<PrivateKey> {
 
 /// The certificates of a file, at least one.
 pub(crate) fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
-    let certificates = certificates_from_pem(&files::read(path)?)?;
+    certificates_in(path, &files::read(path)?)
+}
+
+/// The certificates in what a file holds, at least one.
+pub(crate) fn certificates_in(path: &Path, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+    let certificates = certificates_from_pem(bytes).map_err(Error::in_file(path))?;
     match certificates.is_empty() {
         true => Err(Error::NoCertificate {
             path: path.to_owned(),

@@ -80,11 +80,17 @@ impl Server {
 
     /// Runs an operation there.
     pub(crate) fn call<O: Operation>(&self, operation: &O) -> Result<O::Answer, Error> {
-        Ok(operations::call(
-            &self.endpoint,
-            self.signing.as_deref(),
-            operation,
-        )?)
+        let answer = operations::call(&self.endpoint, self.signing.as_deref(), operation);
+        answer.map_err(|error| match error {
+            // The server knows nothing of this program's options.
+            TransportError::Refused(mut refused) if refused.code == "credentials_needed" => {
+                refused
+                    .message
+                    .push_str(": give your operator certificate with --as CERT");
+                Error::Transport(TransportError::Refused(refused))
+            }
+            error => error.into(),
+        })
     }
 
     /// Trades a certificate as every Roles Anywhere client does: `POST /sessions`.

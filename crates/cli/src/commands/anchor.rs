@@ -1,11 +1,12 @@
 //! `bowline anchor`: trust anchors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bowline_service::{
     CreateTrustAnchor, ListTrustAnchors, ShowTrustAnchor, TrustAnchorView, UpdateTrustAnchor,
+    pem_of,
 };
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -46,19 +47,17 @@ impl Anchor {
 
 /// Create a trust anchor from somebody's CA certificates, or from an authority of this home
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  bowline anchor create partner --bundle partner-ca.pem")]
+#[command(
+    group = ArgGroup::new("source").required(true).args(["bundle", "authority"]),
+    after_help = "Example:\n  bowline anchor create partner --bundle partner-ca.pem"
+)]
 struct Create {
     /// Its name
     #[arg(value_name = "NAME")]
     name: String,
 
-    /// CA certificates as PEM: one, or two during a rollover; - is standard input
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "authority",
-        conflicts_with = "authority"
-    )]
+    /// CA certificates, PEM or DER: one, or two during a rollover; - is standard input
+    #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
 
     /// The id of an authority of this home
@@ -76,10 +75,7 @@ struct Create {
 
 impl Create {
     fn run(self, context: &mut Context<'_>) -> Result<Exit, Error> {
-        let bundle = self
-            .bundle
-            .map(|file| context.read_text(&file))
-            .transpose()?;
+        let bundle = self.bundle.map(|file| bundle(context, &file)).transpose()?;
         let anchor = context.connect()?.call(CreateTrustAnchor {
             name: self.name,
             bundle,
@@ -146,14 +142,14 @@ struct Update {
     #[arg(value_name = "ANCHOR")]
     anchor: String,
 
-    /// CA certificates as PEM: one, or two during a rollover; - is standard input
+    /// CA certificates, PEM or DER: one, or two during a rollover; - is standard input
     #[arg(long, value_name = "FILE")]
     bundle: PathBuf,
 }
 
 impl Update {
     fn run(self, context: &mut Context<'_>) -> Result<Exit, Error> {
-        let bundle = Some(context.read_text(&self.bundle)?);
+        let bundle = Some(bundle(context, &self.bundle)?);
         let update = UpdateTrustAnchor {
             trust_anchor: self.anchor,
             bundle,
@@ -181,6 +177,11 @@ impl Named {
         let anchor = context.connect()?.call(update)?;
         print(context, &anchor)
     }
+}
+
+/// The certificates of a file as one PEM text.
+fn bundle(context: &mut Context<'_>, file: &Path) -> Result<String, Error> {
+    Ok(pem_of(&context.read_certificates(file)?))
 }
 
 fn print(context: &mut Context<'_>, anchor: &TrustAnchorView) -> Result<Exit, Error> {

@@ -1,5 +1,6 @@
 //! `bowline credentials`: trades a certificate for temporary credentials.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bowline_service::{
@@ -41,6 +42,10 @@ pub(crate) struct Credentials {
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
 
+    /// A file with the password of an encrypted key file
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+
     /// How long they shall last [default: as the profile says, 1h]
     #[arg(long, value_name = "DURATION", value_parser = times::seconds)]
     duration: Option<u32>,
@@ -67,7 +72,9 @@ impl Credentials {
         let files = PairFiles::of(&self.name, context.directory());
         let (pair, connection) = match files.certificate.exists() {
             true => {
-                let pair = Arc::new(files.load()?);
+                let password = context.password(self.password_file.as_deref())?;
+                let password = password.as_ref().map(|password| password.as_slice());
+                let pair = Arc::new(files.load(password)?);
                 let connection = context.connect_as(&pair)?;
                 (pair, connection)
             }
@@ -82,7 +89,17 @@ impl Credentials {
                 });
             }
         };
+        let asked_at = context.now();
         let credentials = self.trade(context, &pair, &connection)?;
+        if let Some(seconds) = self.duration {
+            let lasts = (credentials.expiration - asked_at).num_seconds();
+            if lasts + CLOCKS_DIFFER < i64::from(seconds) {
+                let until = format_time(credentials.expiration);
+                context.hint(format_args!(
+                    "they end at {until}, before the {seconds} s asked for: sessions last no longer than the profile says, nor than the certificate"
+                ));
+            }
+        }
         print(context, &credentials, self.format)
     }
 
@@ -195,5 +212,7 @@ pub(crate) fn print(
     Ok(Exit::SUCCESS)
 }
 
+/// How far apart, in seconds, two clocks may be before a session counts as cut short.
+const CLOCKS_DIFFER: i64 = 60;
 /// How long an operator's certificate lasts that was made for one use.
 const OPERATOR_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);

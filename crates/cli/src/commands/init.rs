@@ -232,7 +232,14 @@ impl Init {
             key: directory.join("root_ca_key"),
             certificate: directory.join("root_ca.crt"),
         };
-        files::refuse_existing(&[&root.key, &root.certificate], false)?;
+        for file in [&root.key, &root.certificate] {
+            if file.symlink_metadata().is_ok() {
+                return Err(Error::Exists {
+                    path: file.clone(),
+                    fix: "name another directory with --offline-root",
+                });
+            }
+        }
         let key = PrivateKey::generate(KeySpec::P384)?;
         match password {
             Some(password) => {

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use bowline_service::{
-    IssueCertificate, IssuedCertificate, KeySpec, Moment, PrivateKey, ShowSettings,
-    certification_request, certification_request_from_file, format_time, inspect,
+    CertificateDetails, IssueCertificate, IssuedCertificate, KeySpec, Moment, PrivateKey,
+    ShowSettings, certification_request, certification_request_from_file, format_time, inspect,
 };
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -167,30 +167,35 @@ struct Issued<'a> {
     python: Option<String>,
 }
 
+/// A certificate that was there already: the members of [`Issued`] that its files tell.
+#[derive(Serialize)]
+struct Kept<'a> {
+    name: &'a str,
+    certificate_file: &'a Path,
+    chain_file: &'a Path,
+    key_file: Option<&'a PathBuf>,
+    serial: &'a str,
+    subject: &'a str,
+    names: &'a [String],
+    not_before: String,
+    not_after: String,
+}
+
 impl Issue {
     pub(crate) fn run(self, context: &mut Context<'_>) -> Result<Exit, Error> {
         // 1. Where the files go, before anything is made.
-        if self.name.is_empty() || self.name.contains('/') || self.name.starts_with('.') {
+        if self.name.is_empty() || self.name.contains('/') || self.name.starts_with(['.', '-']) {
             let name = &self.name;
             return Err(Error::Usage(format!(
-                "{name:?} names files too: it has no `/`, and does not begin with a dot"
+                "the name {name:?} names files too: it is not empty, has no `/`, and begins with neither a dot nor a dash"
             )));
         }
         let files = PairFiles::of(&self.name, &context.path(&self.out));
         let with_key = self.csr.is_none();
-        if self.if_missing && still_good(&files, with_key, context)? {
-            let file = files.certificate.display();
-            context.hint(format_args!(
-                "{file} is there and has not expired: nothing was issued"
-            ));
-            let details = inspect(&files::read(&files.certificate)?)?;
-            let text = format!(
-                "{file}  until {}\n",
-                details
-                    .first()
-                    .map_or_else(String::new, |leaf| format_time(leaf.not_after))
-            );
-            return context.print(&details.first(), text);
+        if self.if_missing
+            && let Some(leaf) = still_good(&files, with_key, context)?
+        {
+            return self.keep(context, &files, &leaf);
         }
         // A certificate that --if-missing found expired is replaced.
         let replace = self.force || self.if_missing;
@@ -206,7 +211,8 @@ impl Issue {
         let connection = context.connect()?;
         let (csr, new) = match &self.csr {
             Some(file) => (
-                certification_request_from_file(&context.read(file)?)?,
+                certification_request_from_file(&context.read(file)?)
+                    .map_err(Error::in_file(file))?,
                 NewPair::keeping_key(files, None),
             ),
             None => {
@@ -246,17 +252,46 @@ impl Issue {
         // 4. What was made, and how to use it.
         let endpoint = endpoint(context, &connection);
         let shown = Shown::of(&files, context.directory(), with_key);
+        let tradable = spec != KeySpec::Ed25519;
         let answer = Issued {
             name: &self.name,
             certificate_file: &files.certificate,
             chain_file: &files.chain,
             key_file: with_key.then_some(&files.key),
-            aws_signing_helper: shown.signing_helper(&issued, &endpoint),
-            python: shown.python(&issued, &endpoint),
+            aws_signing_helper: tradable
+                .then(|| shown.signing_helper(&issued, &endpoint))
+                .flatten(),
+            python: tradable.then(|| shown.python(&issued, &endpoint)).flatten(),
             issued: &issued,
         };
         let text = self.text(&answer, &shown);
         context.print(&answer, text)
+    }
+
+    /// What was there stays, and is told as a new one would be.
+    fn keep(
+        &self,
+        context: &mut Context<'_>,
+        files: &PairFiles,
+        leaf: &CertificateDetails,
+    ) -> Result<Exit, Error> {
+        let file = files.certificate.display();
+        context.hint(format_args!(
+            "{file} is there and has not expired: nothing was issued"
+        ));
+        let kept = Kept {
+            name: &self.name,
+            certificate_file: &files.certificate,
+            chain_file: &files.chain,
+            key_file: self.csr.is_none().then_some(&files.key),
+            serial: &leaf.serial,
+            subject: &leaf.subject,
+            names: &leaf.names,
+            not_before: format_time(leaf.not_before),
+            not_after: format_time(leaf.not_after),
+        };
+        let text = format!("{file}  until {}\n", kept.not_after);
+        context.print(&kept, text)
     }
 
     fn text(&self, answer: &Issued<'_>, shown: &Shown) -> String {
@@ -285,6 +320,8 @@ impl Issue {
         else {
             if issued.roles.is_empty() {
                 text.push_str("\nIt carries no role, so it cannot be traded for credentials unless a role's trust policy says so.\n");
+            } else if shown.key.is_some() {
+                text.push_str("\nIts key is an Ed25519 key, and AWS4-X509 has no algorithm for one: it cannot be traded for credentials.\n");
             }
             return text;
         };
@@ -299,15 +336,19 @@ impl Issue {
     }
 }
 
-/// Whether the files are there and the certificate has not expired.
-fn still_good(files: &PairFiles, with_key: bool, context: &Context<'_>) -> Result<bool, Error> {
+/// The certificate, if the files are there and it has not expired.
+fn still_good(
+    files: &PairFiles,
+    with_key: bool,
+    context: &Context<'_>,
+) -> Result<Option<CertificateDetails>, Error> {
     if !files.certificate.exists() || (with_key && !files.key.exists()) {
-        return Ok(false);
+        return Ok(None);
     }
-    let details = inspect(&files::read(&files.certificate)?)?;
-    Ok(details
-        .first()
-        .is_some_and(|leaf| context.now() <= leaf.not_after))
+    let details =
+        inspect(&files::read(&files.certificate)?).map_err(Error::in_file(&files.certificate))?;
+    let leaf = details.into_iter().next();
+    Ok(leaf.filter(|leaf| context.now() <= leaf.not_after))
 }
 
 /// Where the clients will find a server: the one that issued, the one the certificates name, else the usual one.

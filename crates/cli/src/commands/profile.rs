@@ -1,12 +1,12 @@
 //! `bowline profile`: profiles of IAM Roles Anywhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bowline_service::{CreateProfile, ListProfiles, ProfileView, ShowProfile, UpdateProfile};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, policy_in};
 use crate::exit::Exit;
 use crate::render::{Facts, pretty, table, yes_no};
 use crate::times;
@@ -78,11 +78,9 @@ struct Create {
 
 impl Create {
     fn run(self, context: &mut Context<'_>) -> Result<Exit, Error> {
-        let session_policy = self
-            .session_policy_file
-            .map(|file| context.read_text(&file))
-            .transpose()?;
-        let profile = context.connect()?.call(CreateProfile {
+        let file = self.session_policy_file;
+        let session_policy = session_policy(context, file.as_deref())?;
+        let create = CreateProfile {
             name: self.name,
             roles: self.roles,
             duration_seconds: self.duration,
@@ -90,7 +88,9 @@ impl Create {
             accept_role_session_name: self.accept_role_session_name,
             disabled: self.disabled,
             if_missing: self.if_missing,
-        })?;
+        };
+        let answer = context.connect()?.call(create);
+        let profile = answer.map_err(policy_in(file.as_deref()))?;
         print(context, &profile)
     }
 }
@@ -150,6 +150,9 @@ impl Show {
 Examples:
   bowline profile update default --session-policy-file narrow.json
   bowline profile update default --add-role deploy --duration 2h")]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args([
+    "add_roles", "remove_roles", "duration", "session_policy_file", "no_session_policy", "accept_role_session_name",
+]))]
 struct Update {
     /// Its name, id or ARN
     #[arg(value_name = "PROFILE")]
@@ -182,14 +185,12 @@ struct Update {
 
 impl Update {
     fn run(self, context: &mut Context<'_>) -> Result<Exit, Error> {
-        let mut session_policy = self
-            .session_policy_file
-            .map(|file| context.read_text(&file))
-            .transpose()?;
+        let file = self.session_policy_file;
+        let mut session_policy = session_policy(context, file.as_deref())?;
         if self.no_session_policy {
             session_policy = Some(String::new());
         }
-        let profile = context.connect()?.call(UpdateProfile {
+        let update = UpdateProfile {
             profile: self.profile,
             add_roles: self.add_roles,
             remove_roles: self.remove_roles,
@@ -197,9 +198,18 @@ impl Update {
             session_policy,
             accept_role_session_name: self.accept_role_session_name,
             enabled: None,
-        })?;
+        };
+        let answer = context.connect()?.call(update);
+        let profile = answer.map_err(policy_in(file.as_deref()))?;
         print(context, &profile)
     }
+}
+
+/// Reads a session policy. Never an empty text: that takes the policy away, and who names a file means one.
+fn session_policy(context: &mut Context<'_>, file: Option<&Path>) -> Result<Option<String>, Error> {
+    let Some(file) = file else { return Ok(None) };
+    let text = context.read_text(file)?;
+    Ok(Some(if text.is_empty() { "\n".into() } else { text }))
 }
 
 #[derive(Debug, Args)]

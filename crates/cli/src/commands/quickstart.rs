@@ -197,11 +197,13 @@ fn tell(story: &mut Story<'_, '_>) -> Result<(), Error> {
         .map(|serial| format!("0x{serial}"))
         .collect();
     story.made(format_args!(
-        "{} is revoked, and its 2 live sessions have ended",
+        "{} is revoked, and the sessions it was traded for end with it",
         serials.join(", ")
     ))?;
-    let refused = story.authorize(&endpoint, "read-revoked.json", &first, "s3:GetObject", read)?;
-    story.verdict("unauthenticated", &refused, "REFUSED")?;
+    for (file, session) in [("first.json", &first), ("narrowed.json", &narrowed)] {
+        let refused = story.authorize(&endpoint, file, session, "s3:GetObject", read)?;
+        story.verdict("unauthenticated", &refused, "REFUSED")?;
+    }
     let refused = story.refused_command(&trade)?;
     story.made(format_args!("REFUSED: {refused}"))?;
     story.made("a new certificate: bowline issue web-1 --role s3-reader --force")?;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use bowline_service::{CreateRole, ListRoles, RoleView, ShowRole};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, policy_in};
 use crate::exit::Exit;
 use crate::render::{Facts, pretty, table};
 use crate::times;
@@ -45,13 +45,14 @@ impl Role {
 Examples:
   bowline role create s3-reader --allow s3:GetObject,s3:ListBucket --on 'arn:aws:s3:::data' --on 'arn:aws:s3:::data/*'
   bowline role create deploy --policy-file deploy.json --for 'CN=ci-*' --max-duration 4h")]
+#[command(group = ArgGroup::new("permissions").required(true).args(["policy_file", "allow"]))]
 struct Create {
     /// Its name
     #[arg(value_name = "NAME")]
     name: String,
 
     /// What it allows, as a policy document; - is standard input
-    #[arg(long, value_name = "FILE", required_unless_present = "allow", conflicts_with_all = ["allow", "on"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "on")]
     policy_file: Option<PathBuf>,
 
     /// Actions it allows, separated by commas
@@ -95,13 +96,14 @@ impl Create {
     fn run(self, context: &mut Context<'_>) -> Result<Exit, Error> {
         let policy = self
             .policy_file
-            .map(|file| context.read_text(&file))
+            .as_deref()
+            .map(|file| context.read_text(file))
             .transpose()?;
         let trust_policy = self
             .trust_policy_file
             .map(|file| context.read_text(&file))
             .transpose()?;
-        let role = context.connect()?.call(CreateRole {
+        let create = CreateRole {
             name: self.name,
             policy,
             allow: self.allow,
@@ -113,7 +115,13 @@ impl Create {
             max_duration_seconds: self.max_duration,
             profile: self.profile,
             if_missing: self.if_missing,
-        })?;
+        };
+        // Of two documents the refusal does not say which.
+        let only = self
+            .policy_file
+            .as_deref()
+            .filter(|_| create.trust_policy.is_none());
+        let role = context.connect()?.call(create).map_err(policy_in(only))?;
         let facts = Facts::new()
             .fact("role", &role.name)
             .fact("arn", &role.arn)

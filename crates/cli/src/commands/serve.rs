@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bowline_server::Config;
 use bowline_service::{Caller, Operation, Service, ShowSettings};
-use bowline_store_sled::{OpenError, SledOptions};
+use bowline_store_sled::SledOptions;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -163,11 +163,10 @@ pub(crate) fn open(local: &Local) -> Result<(Arc<Service>, Vec<String>), Error> 
                 .ok()
                 .flatten()
                 .and_then(|holder| holder.pid);
-            return Err(OpenError::Locked {
+            return Err(Error::Served {
                 home: local.home.path().to_owned(),
                 pid,
-            }
-            .into());
+            });
         }
     };
     let notes = repairs(&store.opening().actions);

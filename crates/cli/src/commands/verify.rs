@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bowline_service::{Time, VerifyAsk, format_time, verify};
+use bowline_service::{Kind, Time, VerifyAsk, format_time, pem_of, verify};
 use clap::{Args, ValueEnum};
 
 use crate::context::Context;
@@ -63,9 +63,9 @@ enum Purpose {
 impl Verify {
     pub(crate) fn run(self, context: &mut Context<'_>) -> Result<Exit, Error> {
         let ask = VerifyAsk {
-            leaf: context.read(&self.leaf)?,
-            anchors: read_all(context, &self.anchor)?,
-            intermediates: read_all(context, &self.intermediates)?,
+            leaf: pem_of(&context.read_certificates(&self.leaf)?).into(),
+            anchors: certificates(context, &self.anchor)?,
+            intermediates: certificates(context, &self.intermediates)?,
             crls: read_all(context, &self.crl)?,
             at: self.at.unwrap_or_else(|| context.now()),
             purpose: match self.purpose {
@@ -74,7 +74,11 @@ impl Verify {
                 Purpose::Server => bowline_service::Purpose::Server,
             },
         };
-        let chain = verify(&ask)?;
+        let chain = verify(&ask).map_err(|error| match self.crl.as_slice() {
+            // The certificates have been read: what does not read is a CRL.
+            [crl] if error.kind() == Kind::Invalid => Error::in_file(crl)(error),
+            _ => error.into(),
+        })?;
         let facts = Facts::new()
             .fact(
                 "valid",
@@ -83,6 +87,15 @@ impl Verify {
             .each("path", &chain.subjects);
         context.print(&chain, facts)
     }
+}
+
+/// The certificates of all files in one PEM text.
+fn certificates(context: &mut Context<'_>, files: &[PathBuf]) -> Result<Vec<u8>, Error> {
+    let mut all = String::new();
+    for file in files {
+        all.push_str(&pem_of(&context.read_certificates(file)?));
+    }
+    Ok(all.into())
 }
 
 /// The content of all files in one. Of several, each must be PEM: two DER documents in a row are none.

@@ -226,3 +226,96 @@ fn conformance_answers_every_line() {
         (&"1".into(), &"3".into())
     );
 }
+
+#[test]
+fn an_empty_session_policy_file_takes_no_policy_away() {
+    let bench = Bench::with_home();
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:Get*","Resource":"*"}]}"#;
+    fs::write(bench.file("narrow.json"), policy).unwrap();
+    fs::write(bench.file("empty.json"), "").unwrap();
+    bench.succeed("profile update default --session-policy-file narrow.json");
+    let before = bench.json("profile show default");
+    bench.refuse(
+        "profile update default --session-policy-file empty.json",
+        3,
+        "empty.json: not valid JSON",
+    );
+    bench.refuse(
+        "profile create wide --session-policy-file empty.json",
+        3,
+        "empty.json: not valid JSON",
+    );
+    assert_eq!(bench.json("profile show default"), before);
+    bench.succeed("profile update default --no-session-policy");
+    assert_eq!(
+        bench.json("profile show default")["session_policy"],
+        Value::Null
+    );
+}
+
+#[test]
+fn a_bundle_is_read_as_der_too() {
+    let bench = Bench::with_home();
+    let pem = bench.succeed("ca bundle");
+    let der = bowline_service::certificates_from_pem(pem.as_bytes()).unwrap();
+    fs::write(bench.file("root.der"), &der[0]).unwrap();
+    bench.succeed("anchor create partner --bundle root.der");
+    fs::write(bench.file("noise.bin"), [0xff, 0xfe]).unwrap();
+    bench.refuse("anchor create noise --bundle noise.bin", 3, "noise.bin: ");
+}
+
+#[test]
+fn a_role_without_permissions_is_told_both_ways_to_give_them() {
+    let bench = Bench::with_home();
+    bench.refuse("role create web", 2, "--allow");
+    bench.refuse("role create web", 2, "--policy-file");
+    bench.refuse("role create web --allow s3:GetObject", 2, "--on");
+    let both = "role create web --allow s3:GetObject --on * --policy-file p.json";
+    bench.refuse(both, 2, "cannot be used with");
+}
+
+#[test]
+fn a_name_is_one_that_files_and_command_lines_can_have() {
+    let bench = Bench::with_home();
+    for line in ["issue ../web", "issue .web", "issue ", "issue -- -web"] {
+        bench.refuse(line, 2, "names files too");
+    }
+    assert_eq!(fs::read_dir(bench.file("")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_session_that_is_shorter_than_asked_is_told() {
+    let bench = Bench::with_web();
+    let told = bench.run("credentials web-1 --duration 2h");
+    assert_eq!(told.code, 0, "{}", told.messages);
+    assert!(told.messages.contains("7200 s"), "{}", told.messages);
+    assert!(
+        bench
+            .run("credentials web-1 --duration 30m")
+            .messages
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_server_over_tls_needs_something_to_be_believed_by() {
+    let bench = Bench::empty();
+    bench.refuse("role list --server https://127.0.0.1:1", 2, "--fingerprint");
+}
+
+#[test]
+fn printed_paths_have_no_detours() {
+    let bench = Bench::with_home();
+    let issued = bench.json("issue web-1 --out ./a/./b");
+    let file = issued["certificate_file"].as_str().unwrap();
+    assert_eq!(Path::new(file), bench.file("a/b/web-1.crt"));
+    assert!(!file.contains("/./"), "{file}");
+}
+
+#[test]
+fn an_update_of_nothing_and_an_anchor_of_nothing_are_told_what_there_is() {
+    let bench = Bench::with_home();
+    bench.refuse("profile update default", 2, "--session-policy-file");
+    bench.refuse("anchor create partner", 2, "--authority");
+    bench.refuse("anchor create partner", 2, "--bundle");
+}

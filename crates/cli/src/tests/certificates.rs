@@ -194,3 +194,43 @@ fn a_key_of_another_certificate_is_refused() {
     fs::copy(bench.file("web-2.key"), bench.file("web-1.key")).unwrap();
     bench.refuse("credentials web-1", 3, "is not the key of");
 }
+
+#[test]
+fn a_certificate_that_was_there_is_told_as_a_new_one_is() {
+    let bench = Bench::with_web();
+    let issued = bench.json("issue web-2 --role web");
+    let kept = bench.json("issue web-2 --role web --if-missing");
+    let members = kept.as_object().unwrap();
+    assert!(members.len() >= 9, "{kept}");
+    for (name, value) in members {
+        assert_eq!(value, &issued[name], "{name}");
+    }
+}
+
+#[test]
+fn a_key_that_no_client_signs_with_comes_without_lines_for_clients() {
+    let bench = Bench::with_web();
+    let told = bench.succeed("issue web-2 --role web --kty OKP");
+    assert!(told.contains("cannot be traded"), "{told}");
+    assert!(!told.contains("aws_signing_helper"), "{told}");
+    bench.refuse("credentials web-2", 4, "Ed25519");
+}
+
+#[test]
+fn an_encrypted_key_is_traded_with_its_password() {
+    let bench = Bench::with_web();
+    let key = bowline_service::PrivateKey::from_pem(bench.read("web-1.key").as_bytes(), None);
+    let key = key
+        .unwrap()
+        .to_encrypted_pem(b"open sesame", &SystemEntropy);
+    fs::write(bench.file("web-1.key"), key.unwrap()).unwrap();
+    fs::write(bench.file("password"), "open sesame\n").unwrap();
+    fs::write(bench.file("other"), "open barley\n").unwrap();
+    bench.refuse(
+        "credentials web-1",
+        3,
+        "web-1.key: the private key is encrypted",
+    );
+    bench.refuse("credentials web-1 --password-file other", 4, "web-1.key: ");
+    bench.succeed("credentials web-1 --password-file password");
+}

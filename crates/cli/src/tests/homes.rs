@@ -76,7 +76,7 @@ fn a_home_under_a_passphrase_opens_with_it_only() {
             .read("stick/root_ca_key")
             .contains("BEGIN ENCRYPTED PRIVATE KEY")
     );
-    bench.refuse("ca crl", 75, "nothing to open them");
+    bench.refuse("ca crl", 3, "--key-password-file");
     bench.refuse(
         "ca crl --key-password-file other",
         4,
@@ -129,4 +129,29 @@ fn verify_needs_no_home_and_exits_4_for_a_chain_that_is_not_good() {
     );
     bench.refuse("verify web-1.crt --anchor web-1.key", 3, "");
     bench.refuse("verify nobody.crt --anchor roots.pem", 6, "nobody.crt");
+}
+
+#[test]
+fn an_offline_root_is_not_written_over_another() {
+    let bench = Bench::empty();
+    fs::create_dir(bench.file("stick")).unwrap();
+    fs::write(bench.file("stick/root_ca_key"), "precious").unwrap();
+    bench.refuse("init --offline-root stick", 7, "--offline-root");
+    assert_eq!(bench.read("stick/root_ca_key"), "precious");
+    assert!(!bench.home().exists());
+}
+
+#[test]
+fn verify_names_the_file_that_does_not_read() {
+    let bench = Bench::with_web();
+    fs::write(bench.file("roots.pem"), bench.succeed("ca bundle")).unwrap();
+    fs::write(bench.file("letter.txt"), "dear\n").unwrap();
+    for line in [
+        "verify letter.txt --anchor roots.pem",
+        "verify web-1.crt --anchor letter.txt",
+        "verify web-1.crt --anchor roots.pem --intermediates letter.txt",
+        "verify web-1.crt --anchor roots.pem --crl letter.txt",
+    ] {
+        bench.refuse(line, 3, "letter.txt: ");
+    }
 }

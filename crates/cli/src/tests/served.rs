@@ -87,7 +87,7 @@ fn operators_administer_from_elsewhere_and_workloads_do_not() {
     bench.refuse(
         "serve --listen 127.0.0.1:0 --plain-listen none",
         75,
-        "in use by process",
+        "is served already by process",
     );
     bench.refuse("init", 7, "initialized already");
 
@@ -102,8 +102,8 @@ fn operators_administer_from_elsewhere_and_workloads_do_not() {
         4,
         "no root",
     );
-    bench.refuse(&format!("ca bundle --server {url}"), 75, "--root");
-    bench.refuse(&format!("role list {root}"), 5, "temporary credentials");
+    bench.refuse(&format!("ca bundle --server {url}"), 2, "--root");
+    bench.refuse(&format!("role list {root}"), 5, "--as CERT");
     bench.succeed(&format!("role list {root} --as alice.crt"));
     bench.succeed(&format!("issue web-2 --role web {root} --as alice.crt"));
     bench.refuse(

@@ -176,7 +176,8 @@ struct Inspect {
 
 impl Inspect {
     fn run(self, context: &mut Context<'_>) -> Result<Exit, Error> {
-        let certificates = inspect(&context.read(&self.file)?)?;
+        let pem = pem_of(&context.read_certificates(&self.file)?);
+        let certificates = inspect(pem.as_bytes())?;
         let text: Vec<String> = certificates
             .iter()
             .map(|certificate| facts_of(certificate).to_string())

@@ -66,12 +66,7 @@ impl Renew {
     pub(super) fn run(self, context: &mut Context<'_>) -> Result<Exit, Error> {
         let mut pair_files = PairFiles::around(&context.path(&self.certificate));
         pair_files.key = context.path(&self.key);
-        let password = match &self.password_file {
-            Some(file) => Some(files::first_line(&zeroize::Zeroizing::new(
-                context.read(file)?,
-            ))),
-            None => None,
-        };
+        let password = context.password(self.password_file.as_deref())?;
         let password = password.as_ref().map(|password| password.as_slice());
         let spec = self.new_key.spec()?;
 
@@ -176,7 +171,8 @@ impl NeedsRenewal {
     fn ask(&self, context: &mut Context<'_>) -> Result<Exit, Error> {
         let text = files::read(&context.path(&self.certificate))?;
         let now = context.now();
-        let due = needs_renewal(&text, self.expires_in.unwrap_or_default(), now)?;
+        let due = needs_renewal(&text, self.expires_in.unwrap_or_default(), now)
+            .map_err(Error::in_file(&self.certificate))?;
         let not_after = inspect(&text)?.first().map_or(now, |leaf| leaf.not_after);
         let left = (not_after - now).to_std().unwrap_or(Duration::ZERO);
         let answer = Due {
