@@ -62,7 +62,7 @@ pub struct IssuedCertificate {
     pub names: Vec<String>,
     /// The roles in its subject.
     pub roles: Vec<String>,
-    /// The ARNs of those roles.
+    /// The ARNs of those roles that the profile lists.
     pub role_arns: Vec<String>,
     /// The first second it is good for.
     pub not_before: Time,
@@ -152,6 +152,14 @@ impl Operation for IssueCertificate {
             .iter()
             .map(|name| GeneralName::detect(name))
             .collect::<Result<Vec<_>, _>>()?;
+        let names = match names.is_empty()
+            && request.requested_names().is_empty()
+            && profile.name() == "server"
+        {
+            // TLS clients look at alternative names only.
+            true => vec![GeneralName::detect(&self.name)?],
+            false => names,
+        };
         let subject = profile.subject_of_request(&request, &self.name, names, roles)?;
         let moment = |moment: Option<Moment>| {
             moment
@@ -302,9 +310,11 @@ impl Service {
     /// Where certificates of an issuance are traded.
     fn place(&self, issuance: &Issuance) -> Result<Place, Error> {
         let settings = self.settings()?;
+        let profile = self.profile(issuance.profile)?;
         Ok(Place {
             trust_anchor: settings.anchor_arn(&*self.anchor(issuance.anchor)?),
-            profile: settings.profile_arn(&*self.profile(issuance.profile)?),
+            profile: settings.profile_arn(&profile),
+            roles: profile.role_arns.clone(),
         })
     }
 
@@ -415,10 +425,11 @@ impl Service {
     }
 }
 
-/// The trust anchor and the profile, by their ARNs.
+/// The trust anchor, the profile, and the roles that the profile lists, by their ARNs.
 struct Place {
     trust_anchor: String,
     profile: String,
+    roles: Vec<String>,
 }
 
 /// What the holder of a fresh certificate needs to use it. Cannot fail: the certificate is committed.
@@ -445,7 +456,11 @@ fn issued(
             .iter()
             .map(ToString::to_string)
             .collect(),
-        role_arns: roles.iter().filter_map(arn).collect(),
+        role_arns: roles
+            .iter()
+            .filter_map(arn)
+            .filter(|arn| place.roles.contains(arn))
+            .collect(),
         roles,
         not_before: certificate.validity().not_before,
         not_after: certificate.validity().not_after,

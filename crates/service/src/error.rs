@@ -47,6 +47,9 @@ pub enum Error {
     /// Signing went wrong.
     #[error(transparent)]
     Issue(IssueError),
+    /// A trust policy is refused.
+    #[error("trust policy: {0}")]
+    TrustPolicy(PolicyError),
     /// A policy is refused.
     #[error(transparent)]
     Policy(PolicyError),
@@ -242,17 +245,17 @@ pub enum Error {
     NotInitialized,
     /// No unseal key was given.
     #[error(
-        "the keys of this home are sealed and unseal.key, which opens them, was not found in it"
+        "the keys of this home are sealed and unseal.key, which opens them, is not in it: put it back"
     )]
     Locked,
     /// `unseal.key` is not 32 bytes.
-    #[error("an unseal key has 32 bytes, this one has {length}")]
+    #[error("an unseal key has 32 bytes, this one has {length}: put this home's own one back")]
     UnsealKeyLength {
         /// How many it has.
         length: usize,
     },
     /// Another home's `unseal.key`.
-    #[error("unseal.key does not open this home: it is another home's, or was changed")]
+    #[error("unseal.key does not open this home: put this home's own one back")]
     UnsealKeyWrong,
     /// A wrong passphrase.
     #[error("the passphrase does not open this home")]
@@ -510,7 +513,7 @@ pub enum Error {
         algorithm: String,
     },
     /// An old CA.
-    #[error("CA certificate {subject} expired at {}", crate::format_time(*.not_after))]
+    #[error("CA certificate {subject} expired at {}: give one that is good", crate::format_time(*.not_after))]
     AnchorExpired {
         /// Its subject.
         subject: String,

@@ -193,9 +193,8 @@ impl Operation for ListAssumableRoles {
             .into_iter()
             .map(|role| (settings.role_arn(&role), role))
             .collect();
-        let mut anchors = service.load_all::<TrustAnchor>(&keyspace::trust_anchors())?;
-        anchors.retain(|anchor| anchor.enabled);
-        for anchor in anchors {
+        let named = bowline_ca::roles_of(leaf.subject());
+        for anchor in service.load_all::<TrustAnchor>(&keyspace::trust_anchors())? {
             let path = match service.verify_path(&leaf, &chain, &anchor, now) {
                 Ok(path) => path,
                 Err(error) if error.refusal().is_some() => {
@@ -230,39 +229,49 @@ impl Operation for ListAssumableRoles {
                         profile_arn: settings.profile_arn(profile),
                         trust_anchor_arn: settings.anchor_arn(&anchor),
                     }),
-                    Err(denial) => nearest.offer(Error::SessionDenied {
-                        denial: Box::new(denial),
-                        role: settings.role_arn(role),
-                    }),
+                    Err(denial) => nearest.offer_denial(
+                        named.contains(&role.name),
+                        Error::SessionDenied {
+                            denial: Box::new(denial),
+                            role: settings.role_arn(role),
+                        },
+                    ),
                 }
             }
         }
         if answer.roles.is_empty() {
-            answer.nearest_refusal = nearest.0.map(|error| error.public());
+            answer.nearest_refusal = nearest.0.map(|(_, error)| error.public());
         }
         Ok(answer)
     }
 }
 
-/// Of many refusals the one that came furthest: a role whose trust policy answered is nearer than a certificate
-/// that was revoked, and that one nearer than a certificate of somebody else's.
+/// Of many refusals the one that came furthest: a role that the certificate names is nearer than another whose trust
+/// policy answered, that one nearer than a certificate that was revoked, and that nearer than one of somebody else's.
 #[derive(Default)]
-struct Nearest(Option<Error>);
+struct Nearest(Option<(u8, Error)>);
 
 impl Nearest {
+    fn offer_denial(&mut self, named: bool, error: Error) {
+        self.keep(if named { 0 } else { 1 }, error);
+    }
+
     fn offer(&mut self, error: Error) {
-        let distance = |error: &Error| match error {
-            Error::SessionDenied { .. } => 0,
-            Error::CertificateIsRevoked { .. } => 1,
-            Error::Path(PathError::UntrustedIssuer { .. }) => 3,
-            _ => 2,
+        let distance = match &error {
+            Error::CertificateIsRevoked { .. } => 2,
+            Error::Path(PathError::UntrustedIssuer { .. }) => 4,
+            _ => 3,
         };
+        self.keep(distance, error);
+    }
+
+    fn keep(&mut self, distance: u8, error: Error) {
         if self
             .0
             .as_ref()
-            .is_none_or(|nearest| distance(&error) < distance(nearest))
+            .is_none_or(|(nearest, _)| distance < *nearest)
         {
-            self.0 = Some(error);
+            self.0 = Some((distance, error));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a certificate says, for people and programs. No home, no store.
 
-use bowline_x509::{Certificate, Time};
+use bowline_x509::{Certificate, ObjectIdentifier, Time};
+use const_oid::db::rfc5280;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -33,7 +34,7 @@ pub struct CertificateDetails {
     pub path_length: Option<u32>,
     /// What its key may be used for (RFC 5280 §4.2.1.3).
     pub key_usage: Vec<String>,
-    /// What it may be used for, as object identifiers (RFC 5280 §4.2.1.12).
+    /// What it may be used for (RFC 5280 §4.2.1.12): the usual word, else the object identifier.
     pub extended_key_usage: Vec<String>,
     /// The subject key identifier in hex.
     pub subject_key_id: Option<String>,
@@ -82,11 +83,25 @@ pub(crate) fn details(certificate: &Certificate) -> CertificateDetails {
             .unwrap_or_default(),
         extended_key_usage: certificate
             .extended_key_usage()
-            .map(|purposes| purposes.iter().map(ToString::to_string).collect())
+            .map(|purposes| purposes.iter().map(purpose_name).collect())
             .unwrap_or_default(),
         subject_key_id: certificate.subject_key_id().map(hex::encode),
         authority_key_id: certificate.authority_key_id().map(hex::encode),
         crl_distribution_points: certificate.crl_distribution_points(),
         fingerprint: hex::encode(certificate.fingerprint()),
     }
+}
+
+fn purpose_name(purpose: &ObjectIdentifier) -> String {
+    const NAMES: [(ObjectIdentifier, &str); 7] = [
+        (rfc5280::ANY_EXTENDED_KEY_USAGE, "anyExtendedKeyUsage"),
+        (rfc5280::ID_KP_SERVER_AUTH, "serverAuth"),
+        (rfc5280::ID_KP_CLIENT_AUTH, "clientAuth"),
+        (rfc5280::ID_KP_CODE_SIGNING, "codeSigning"),
+        (rfc5280::ID_KP_EMAIL_PROTECTION, "emailProtection"),
+        (rfc5280::ID_KP_TIME_STAMPING, "timeStamping"),
+        (rfc5280::ID_KP_OCSP_SIGNING, "OCSPSigning"),
+    ];
+    let known = NAMES.iter().find(|(oid, _)| oid == purpose);
+    known.map_or_else(|| purpose.to_string(), |(_, name)| (*name).to_owned())
 }

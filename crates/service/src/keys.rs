@@ -175,7 +175,7 @@ impl PrivateKey {
         entropy: &dyn Entropy,
     ) -> Result<String, Error> {
         let failed = |_| Error::internal("a private key could not be encrypted");
-        let params = scrypt::Params::new(15, 8, 1)
+        let params = scrypt::Params::new(PEM_SCRYPT_LOG_N, 8, 1)
             .map_err(|_| Error::internal("scrypt refused its parameters"))?;
         let (salt, iv) = (draw::<16>(entropy), draw::<16>(entropy));
         let scheme = pkcs8::pkcs5::pbes2::Parameters::generate_scrypt_aes256cbc(params, &salt, iv)
@@ -325,6 +325,9 @@ fn read_pair(der: &[u8]) -> Option<(Pair, Vec<u8>)> {
     let spki = spki(pair.public_key())?;
     Some((Pair::Ed25519(pair), spki))
 }
+
+/// scrypt cost of an encrypted PEM key: 16 MiB. OpenSSL reads no key that takes 32 MiB or more.
+const PEM_SCRYPT_LOG_N: u8 = 14;
 
 #[cfg(test)]
 mod tests {

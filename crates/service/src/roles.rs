@@ -264,7 +264,7 @@ fn build(
     max_duration_seconds: Option<u32>,
     now: Time,
 ) -> Result<Role, Error> {
-    let trust = Policy::parse(trust, PolicyKind::Trust)?;
+    let trust = Policy::parse(trust, PolicyKind::Trust).map_err(Error::TrustPolicy)?;
     let policy = Policy::parse(policy, PolicyKind::Identity)?;
     let id = RoleId::from_random(draw(&*service.entropy));
     let mut role = Role::new(id, settings.account_id()?, name, trust, now);

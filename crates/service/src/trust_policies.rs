@@ -1,5 +1,6 @@
 //! Trust policies as `role create` writes them, and those it will not take without being told.
 
+use bowline_x509::DistinguishedName;
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -29,12 +30,25 @@ pub(crate) fn subject_test(text: &str) -> Result<TagTest, Error> {
     if field.is_empty() || !plain(field) || pattern.is_empty() || pattern.contains("${") {
         return Err(refuse());
     }
-    let key = if field.starts_with("x509") {
-        field.to_owned()
-    } else {
-        format!("x509Subject/{field}")
+    let key = match field.split_once('/') {
+        Some(("x509Subject" | "x509Issuer", attribute)) if is_attribute(attribute) => {
+            field.to_owned()
+        }
+        Some(("x509SAN", name)) if is_alternative_name(name) => field.to_owned(),
+        None if is_attribute(field) => format!("x509Subject/{field}"),
+        Some(_) | None => return Err(refuse()),
     };
     Ok((key, vec![pattern.into()]))
+}
+
+/// Whether a name has a word for it as an attribute (`CN`, `OU`), or it is an object identifier.
+fn is_attribute(text: &str) -> bool {
+    format!("{text}=x").parse::<DistinguishedName>().is_ok()
+}
+
+/// Whether certificates are mapped under it (`DNS`, `URI`, `Name/CN`).
+fn is_alternative_name(text: &str) -> bool {
+    matches!(text, "DNS" | "URI") || text.strip_prefix("Name/").is_some_and(is_attribute)
 }
 
 /// A trust policy for one anchor: the three actions an exchange needs, and every test.
@@ -169,7 +183,16 @@ mod tests {
             subject_test("x509SAN/DNS=*.a.test").unwrap().0,
             "x509SAN/DNS"
         );
-        for text in ["CN", "=x", "CN=", "C N=x", "CN=${aws:x}"] {
+        for text in [
+            "XX=1",
+            "x509SAN/IP=1",
+            "x509Foo/CN=1",
+            "CN",
+            "=x",
+            "CN=",
+            "C N=x",
+            "CN=${aws:x}",
+        ] {
             assert!(subject_test(text).is_err(), "{text}");
         }
     }
