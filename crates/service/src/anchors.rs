@@ -10,12 +10,12 @@ use crate::cache::Loaded;
 use crate::caller::Caller;
 use crate::environment::draw;
 use crate::error::Error;
-use crate::initialize::Settings;
 use crate::keyspace;
 use crate::named::{NameRecord, Named};
 use crate::operation::Operation;
 use crate::record::Record;
 use crate::service::Service;
+use crate::settings::Settings;
 
 /// The anchor of workload certificates.
 pub(crate) const DEFAULT_ANCHOR: &str = "default";

@@ -16,7 +16,6 @@ use crate::cache::Loaded;
 use crate::caller::Caller;
 use crate::environment::draw;
 use crate::error::Error;
-use crate::initialize::Settings;
 use crate::inventory::CertificateRecord;
 use crate::keys::{KeySpec, PrivateKey};
 use crate::keyspace;
@@ -24,6 +23,7 @@ use crate::operation::Operation;
 use crate::profiles::{DEFAULT_PROFILE, OPERATORS_PROFILE};
 use crate::record::Record;
 use crate::service::Service;
+use crate::settings::Settings;
 use crate::wire::{Moment, base64_bytes, base64_list};
 
 /// Issues a certificate for the key of a certification request.

@@ -25,41 +25,7 @@ use crate::revocation_lists::offline_list;
 use crate::roles;
 use crate::sealing::Sealer;
 use crate::service::{SealedSecret, Service};
-
-/// What holds for a whole home.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// What the authorities are named after.
-    pub name: String,
-    /// The account in every ARN: 12 digits.
-    pub account: String,
-    /// The partition in every ARN.
-    pub partition: String,
-    /// The region in every ARN, and the one scopes are compared with if `enforce-region` is on.
-    pub region: String,
-    /// Where CRLs and CA certificates are fetched, if certificates shall say so.
-    #[serde(default)]
-    pub url: Option<String>,
-    /// Whether a signature scope may name this region only.
-    #[serde(default)]
-    pub enforce_region: bool,
-    /// Whether credentials end with the certificate at the latest. AWS lets them outlive it.
-    #[serde(default = "yes")]
-    pub credentials_end_with_certificate: bool,
-    /// When the home was made.
-    pub created: Time,
-    /// Grows with every change.
-    pub revision: u64,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl Record for Settings {
-    const WHAT: &'static str = "settings record";
-}
+use crate::settings::Settings;
 
 /// Makes a home in an empty store. Only for the operator on the machine.
 #[derive(Serialize, Deserialize)]
@@ -310,20 +276,6 @@ impl Initialize {
     }
 }
 
-impl Settings {
-    pub(crate) fn account_id(&self) -> Result<AccountId, Error> {
-        Ok(self.account.parse()?)
-    }
-
-    /// The ARN of an authority.
-    pub(crate) fn authority_arn(&self, authority: &str) -> String {
-        format!(
-            "arn:{}:acm-pca:{}:{}:certificate-authority/{authority}",
-            self.partition, self.region, self.account
-        )
-    }
-}
-
 /// CRLs and CA certificates are fetched over plain HTTP by nearly everyone (RFC 5280 §8 warns of loops over TLS).
 fn check_url(url: &str) -> Result<(), Error> {
     let rest = url
@@ -432,21 +384,6 @@ pub(crate) fn decode_key_ring(bytes: &[u8]) -> Result<KeyRing, Error> {
         )
     });
     KeyRing::new(current, roots).map_err(|_| broken())
-}
-
-/// Shows the settings of the home.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ShowSettings {}
-
-impl Operation for ShowSettings {
-    const NAME: &'static str = "show-settings";
-    type Answer = Settings;
-
-    fn run(self, service: &Service, caller: &Caller) -> Result<Settings, Error> {
-        service.authorize(caller, "bowline:GetSettings", "*")?;
-        Ok(Settings::clone(&*service.settings()?))
-    }
 }
 
 /// The longest name of a home: with ` Operators CA` it still fits the 64 characters of a common name (RFC 5280, ub-common-name).

@@ -35,6 +35,7 @@ mod roles;
 mod sealing;
 mod service;
 mod sessions;
+mod settings;
 mod trust_policies;
 mod verify;
 mod wire;
@@ -55,7 +56,7 @@ pub use explanation::{
     AssumableRole, AssumableRoles, ExplainSession, ListAssumableRoles, SessionExplanation,
 };
 pub use identity::{CONTROL_SERVICE, CallerIdentity, GetCallerIdentity};
-pub use initialize::{Initialize, Initialized, OfflineRoot, Settings, ShowSettings};
+pub use initialize::{Initialize, Initialized, OfflineRoot};
 pub use inspect::{CertificateDetails, inspect};
 pub use inventory::{
     CertificatePage, CertificateStatus, CertificateSummary, CertificateView, ListCertificates,
@@ -75,6 +76,7 @@ pub use roles::{CreateRole, ListRoles, RoleView, ShowRole};
 pub use sealing::{PASSPHRASE_MIN, UnsealKey};
 pub use service::Service;
 pub use sessions::{CreateSession, PATH as SESSIONS_PATH, Secret, SessionCredentials};
+pub use settings::{Settings, ShowSettings};
 pub use verify::{ExpiresIn, Purpose, VerifiedChain, VerifyAsk, needs_renewal, verify};
 pub use wire::{Moment, WireRequest};
 

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Loaded;
 use crate::error::Error;
-use crate::initialize::Settings;
 use crate::record::Record;
 use crate::service::Service;
+use crate::settings::Settings;
 
 /// The id that a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,12 +13,12 @@ use crate::cache::Loaded;
 use crate::caller::Caller;
 use crate::environment::draw;
 use crate::error::Error;
-use crate::initialize::Settings;
 use crate::keyspace;
 use crate::operation::Operation;
 use crate::profiles;
 use crate::record::Record;
 use crate::service::Service;
+use crate::settings::Settings;
 use crate::trust_policies::{carries_role, check_conditions, subject_test, trust_policy};
 
 /// The role of operators.

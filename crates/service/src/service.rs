@@ -11,12 +11,12 @@ use crate::cache::{Cache, Loaded};
 use crate::caller::Caller;
 use crate::environment::{Clock, Entropy};
 use crate::error::Error;
-use crate::initialize::Settings;
 use crate::keys::PrivateKey;
 use crate::keyspace;
 use crate::record::Record;
 use crate::revocation_lists::RevocationLists;
 use crate::sealing::{SealedMaster, Sealer, UnsealKey};
+use crate::settings::Settings;
 
 /// What every operation runs on. One a process; shared between threads.
 pub struct Service {

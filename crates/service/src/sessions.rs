@@ -15,9 +15,9 @@ use crate::audit::Event;
 use crate::caller::Caller;
 use crate::environment::draw;
 use crate::error::Error;
-use crate::initialize::Settings;
 use crate::operation::Operation;
 use crate::service::Service;
+use crate::settings::Settings;
 use crate::wire::WireRequest;
 
 /// Where sessions are created.
