@@ -177,7 +177,13 @@ impl Service {
         self.revocation_lists.changed(&record.authority);
         match outcome {
             Ok(()) => Ok(true),
-            Err(Error::Store(StoreError::Conflict { .. })) => Ok(false),
+            // "Revoked before" is said only of a revocation that is there to be read.
+            Err(Error::Store(StoreError::Conflict { key })) => {
+                match self.revocation(&issuer, certificate.serial())? {
+                    Some(_) => Ok(false),
+                    None => Err(Error::Store(StoreError::Conflict { key })),
+                }
+            }
             Err(error) => Err(error),
         }
     }
