@@ -6,11 +6,6 @@ use std::sync::Arc;
 
 use bowline_cli::{Environment, run};
 use bowline_service::{SystemClock, SystemEntropy};
-use mimalloc::MiMalloc;
-
-/// Memory that one thread takes another gives back, on every request; the system's allocator pays for that.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let environment = Environment {

@@ -86,6 +86,8 @@ fn parameter(request: &WireRequest, name: &str) -> Result<Option<String>, Error>
         .target
         .split_once('?')
         .map_or("", |(_, query)| query);
+    // In a query a plus sign is itself, as it is for the signature; a form writes a space so.
+    let query = query.replace('+', "%2B");
     let mut values = [query.as_bytes(), &request.body]
         .into_iter()
         .flat_map(form_urlencoded::parse)

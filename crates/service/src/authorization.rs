@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use bowline_policy::{Decision, Effect, Request, Trace, evaluate, evaluate_traced};
-use bowline_sigv4::{Allowed, Body, Rules, SignedRequest};
+use bowline_policy::{Arn, Decision, Effect, Request, Trace, evaluate, evaluate_traced};
+use bowline_sigv4::{Allowed, Body, Payload, Rules, SignedRequest};
 use bowline_trust::{Role, Session};
 use bowline_x509::Time;
 use serde::{Deserialize, Serialize};
@@ -75,12 +75,40 @@ pub struct Authorization {
     /// Who signed.
     #[serde(flatten)]
     pub who: Option<Signatory>,
+    /// What the signature says of the body.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub payload: Option<SignedPayload>,
     /// The statements that decided: layer, policy, statement.
     #[serde(default)]
     pub matched: Vec<MatchedStatement>,
     /// How the decision came about, to be read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub explain: Option<String>,
+}
+
+/// What a signature says of the body it came with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignedPayload {
+    /// The body of the hash that was given is the one that was signed.
+    Verified,
+    /// A body with this SHA-256 (hex) was signed: compare before acting on the one received.
+    Declared(String),
+    /// Nothing: any body would do.
+    Unsigned,
+    /// The body is a stream of chunks with signatures of their own, which nobody has checked yet.
+    Streaming,
+}
+
+impl From<Payload> for SignedPayload {
+    fn from(payload: Payload) -> SignedPayload {
+        match payload {
+            Payload::Verified => SignedPayload::Verified,
+            Payload::Declared(hash) => SignedPayload::Declared(hex::encode(hash)),
+            Payload::Unsigned => SignedPayload::Unsigned,
+            Payload::Streaming => SignedPayload::Streaming,
+        }
+    }
 }
 
 /// Whose credentials signed.
@@ -120,11 +148,26 @@ impl Operation for Authorize {
         if !caller.is_local() {
             service.authorize(caller, "bowline:Authorize", &self.resource)?;
         }
+        if self
+            .action
+            .split_once(':')
+            .is_none_or(|(service, name)| service.is_empty() || name.is_empty())
+        {
+            return Err(Error::ActionInvalid {
+                action: self.action,
+            });
+        }
+        // A name that is no ARN would slip past every Deny that is written for ARNs.
+        if self.resource != "*" && self.resource.parse::<Arn>().is_err() {
+            return Err(Error::ResourceInvalid {
+                resource: self.resource,
+            });
+        }
         let now = service.now();
         let body = self.body()?;
         let signed = SignedRequest::new(&self.method, &self.target, &self.headers, body);
-        let session = match service.authenticate(&signed, &self.rules(), now) {
-            Ok(session) => session,
+        let (session, payload) = match service.authenticate(&signed, &self.rules(), now) {
+            Ok(authenticated) => authenticated,
             Err(error) if error.is_authentication() => {
                 return Ok(Authorization::unauthenticated(&error));
             }
@@ -150,7 +193,7 @@ impl Operation for Authorize {
             }
             Err(error) => return Err(error),
         };
-        Ok(Authorization::decided(&session, &decided))
+        Ok(Authorization::decided(&session, payload, &decided))
     }
 }
 
@@ -189,12 +232,13 @@ impl Authorization {
             code: Some(public.code.into_owned()),
             http_status: 401,
             who: None,
+            payload: None,
             matched: Vec::new(),
             explain: None,
         }
     }
 
-    fn decided(session: &Session, decided: &Decided) -> Authorization {
+    fn decided(session: &Session, payload: Payload, decided: &Decided) -> Authorization {
         let claims = session.claims();
         Authorization {
             decision: decided.decision.effect.as_str().into(),
@@ -217,6 +261,7 @@ impl Authorization {
                     .map(|tag| (tag.key().to_owned(), tag.value().to_owned()))
                     .collect(),
             }),
+            payload: Some(payload.into()),
             matched: decided.matched(),
             explain: decided.trace.as_ref().map(ToString::to_string),
         }
@@ -284,7 +329,7 @@ impl Service {
             }
         }
         if let Some(address) = source {
-            context.set("aws:SourceIp", address.to_string());
+            context.set("aws:SourceIp", address.to_canonical().to_string());
         }
         let request = Request {
             principal: session.principal().clone(),

@@ -195,6 +195,18 @@ pub enum Error {
         "the request is signed with temporary credentials and lacks their session token (x-amz-security-token)"
     )]
     SessionTokenMissing,
+    /// Not an action.
+    #[error("{action:?} is not an action: write SERVICE:NAME, as in s3:GetObject")]
+    ActionInvalid {
+        /// What was given.
+        action: String,
+    },
+    /// Not a resource.
+    #[error("{resource:?} is not a resource: write its ARN, or *")]
+    ResourceInvalid {
+        /// What was given.
+        resource: String,
+    },
     /// A condition key that only we may set.
     #[error("context key {key} tells who signed, which only the session itself does: leave it out")]
     ContextKeyReserved {

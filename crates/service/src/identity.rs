@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bowline_sigv4::{Allowed, Rules, hmac};
+use bowline_sigv4::{Allowed, Payload, Rules, hmac};
 use bowline_trust::{Session, Watermark};
 use bowline_x509::Time;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,8 @@ impl Service {
             Some(authorization) if authorization.starts_with("AWS4-X509-") => {
                 let settings = self.settings()?;
                 let presented = bowline_sigv4::x509::Presented::parse(&signed, &rules(&settings))?;
-                let authenticated = presented.verify(now)?;
+                // A signature for one operation must not open another.
+                let authenticated = presented.bound_to_path().verify(now)?;
                 let (leaf, chain) = (authenticated.leaf().clone(), authenticated.chain().to_vec());
                 Ok(Caller::Certificate {
                     leaf,
@@ -48,7 +49,7 @@ impl Service {
                     services: Allowed::only([CONTROL_SERVICE]),
                     ..Rules::default()
                 };
-                let session = self.authenticate(&signed, &rules, now)?;
+                let (session, _) = self.authenticate(&signed, &rules, now)?;
                 Ok(Caller::Session { session, source })
             }
         }
@@ -60,7 +61,7 @@ impl Service {
         request: &bowline_sigv4::SignedRequest<'_>,
         rules: &Rules,
         now: Time,
-    ) -> Result<Arc<Session>, Error> {
+    ) -> Result<(Arc<Session>, Payload), Error> {
         let presented = hmac::Presented::parse(request, rules)?;
         let ring = self.key_ring()?;
         let secret = ring.secret_for(presented.access_key_id())?;
@@ -80,7 +81,7 @@ impl Service {
             }
         };
         self.check_alive(&session)?;
-        Ok(session)
+        Ok((session, verified.payload()))
     }
 
     /// Whether what the session rests on still stands: its certificate and its trust anchor.
@@ -146,7 +147,7 @@ impl Operation for GetCallerIdentity {
             services: Allowed::only(["sts"]),
             ..Rules::default()
         };
-        let session =
+        let (session, _) =
             service.authenticate(&signed_request(&self.request), &rules, service.now())?;
         let claims = session.claims();
         Ok(CallerIdentity {

@@ -47,7 +47,9 @@ pub use audit::{Event, EventRecord};
 pub use authorities::{
     AuthorityKind, AuthorityView, Bundle, KeyLocation, ListAuthorities, ShowAuthority, ShowBundle,
 };
-pub use authorization::{Authorization, Authorize, ContextValue, MatchedStatement, Signatory};
+pub use authorization::{
+    Authorization, Authorize, ContextValue, MatchedStatement, Signatory, SignedPayload,
+};
 pub use caller::Caller;
 pub use certificates::{IssueCertificate, IssuedCertificate, RenewCertificate, ServerCertificate};
 pub use environment::{Clock, Entropy, SystemClock, SystemEntropy};

@@ -282,7 +282,8 @@ impl Parameters {
 /// The parameters of a query, decoded.
 fn query_parameters(target: &str) -> Vec<(String, String)> {
     let query = target.split_once('?').map_or("", |(_, query)| query);
-    form_urlencoded::parse(query.as_bytes())
+    // A plus sign is itself, as it is for the signature; only forms write a space so.
+    form_urlencoded::parse(query.replace('+', "%2B").as_bytes())
         .into_owned()
         .collect()
 }

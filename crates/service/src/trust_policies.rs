@@ -87,9 +87,11 @@ pub(crate) fn check_conditions(document: &str) -> Result<(), Error> {
         }
         let tested = tested_keys(statement);
         let anchored = tested.iter().any(|key| key == "aws:sourcearn");
-        let named = tested
-            .iter()
-            .any(|key| key.starts_with("aws:principaltag/") || key == "sts:sourceidentity");
+        let named = tested.iter().any(|key| {
+            let tag = key.strip_prefix("aws:principaltag/");
+            // What every certificate of a CA has in common names nobody.
+            tag.is_some_and(|tag| !tag.starts_with("x509issuer/")) || key == "sts:sourceidentity"
+        });
         if !anchored || !named {
             return Err(Error::TrustPolicyOpen {
                 statement: index,
@@ -123,12 +125,13 @@ fn tested_keys(statement: &Value) -> Vec<String> {
                 Value::Array(values) => values.iter().collect(),
                 value => vec![value],
             };
-            let fits_all = |value: &&Value| {
-                value
-                    .as_str()
-                    .is_some_and(|text| text.chars().all(|c| c == '*' || c == ':'))
+            let fits_many = |value: &&Value| {
+                let text = value.as_str().unwrap_or_default();
+                let anchors =
+                    key.eq_ignore_ascii_case("aws:SourceArn") && text.contains(['*', '?']);
+                anchors || text.chars().all(|c| matches!(c, '*' | '?' | ':'))
             };
-            if !values.iter().any(fits_all) {
+            if !values.iter().any(fits_many) {
                 tested.push(key.to_ascii_lowercase());
             }
         }
@@ -167,6 +170,9 @@ mod tests {
             json!({ "StringLike": name }),
             json!({ "StringLike": { "aws:SourceArn": "*", "aws:PrincipalTag/x509Subject/CN": "web-*" } }),
             json!({ "ArnLike": { "aws:SourceArn": "*:*:*:*:*:*" }, "StringLike": name }),
+            json!({ "ArnLike": { "aws:SourceArn": "arn:aws:rolesanywhere:*:*:trust-anchor/*" }, "StringLike": name }),
+            json!({ "ArnEquals": { "aws:SourceArn": anchor }, "StringLike": { "aws:PrincipalTag/x509Issuer/CN": "CA" } }),
+            json!({ "ArnEquals": { "aws:SourceArn": anchor }, "StringLike": { "sts:SourceIdentity": "?*" } }),
             json!({ "ArnNotEquals": { "aws:SourceArn": anchor }, "StringLike": name }),
             json!({ "ArnEqualsIfExists": { "aws:SourceArn": anchor }, "StringLike": name }),
             json!({ "Null": { "aws:SourceArn": "false" }, "StringLike": name }),

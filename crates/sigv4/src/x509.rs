@@ -107,6 +107,7 @@ pub struct Presented<'a> {
     line: PayloadLine,
     leaf: Certificate,
     chain: Vec<Certificate>,
+    path_is_signed: bool,
 }
 
 /// A request whose sender holds the leaf's key, dated inside the window.
@@ -120,6 +121,16 @@ pub struct Authenticated {
 }
 
 impl<'a> Presented<'a> {
+    /// Takes the path on the wire for what was signed, and nothing else.
+    ///
+    /// AWS's client signs `/sessions` whatever the path of the endpoint, so an exchange accepts that anywhere. Where one
+    /// server answers several paths, a signature for one must not open another.
+    #[must_use]
+    pub fn bound_to_path(mut self) -> Presented<'a> {
+        self.path_is_signed = true;
+        self
+    }
+
     /// Reads the authentication of a request and checks everything that needs no signature and no clock.
     pub fn parse(
         request: &'a SignedRequest<'a>,
@@ -193,6 +204,7 @@ impl<'a> Presented<'a> {
             line,
             leaf,
             chain,
+            path_is_signed: false,
         })
     }
 
@@ -274,13 +286,16 @@ impl<'a> Presented<'a> {
     /// `=` in query values (encoded once or twice).
     fn texts(&self) -> Result<impl Iterator<Item = Vec<u8>> + '_, SignatureError> {
         let wire = uri::encoded_again(self.view.path)?;
-        let mut paths = vec![Cow::Borrowed(SESSIONS_PATH)];
-        if *wire != *SESSIONS_PATH {
+        let mut paths = Vec::new();
+        if !self.path_is_signed {
+            paths.push(Cow::Borrowed(SESSIONS_PATH));
+        }
+        if self.path_is_signed || *wire != *SESSIONS_PATH {
             paths.push(wire);
         }
         if let Some(path) = uri::normalised(self.view.path)? {
             let path = uri::encoded_again(&path)?.into_owned();
-            if path != SESSIONS_PATH {
+            if self.path_is_signed || path != SESSIONS_PATH {
                 paths.push(Cow::Owned(path));
             }
         }

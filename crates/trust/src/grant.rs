@@ -258,7 +258,7 @@ fn trust_context(
         .with("aws:RequestedRegion", request.region)
         .with_many("aws:TagKeys", subject.tags.iter().map(Tag::key));
     if let Some(address) = request.source_ip {
-        context.set("aws:SourceIp", address.to_string());
+        context.set("aws:SourceIp", address.to_canonical().to_string());
     }
     for tag in &subject.tags {
         context.set(&format!("aws:PrincipalTag/{}", tag.key()), tag.value());

@@ -58,9 +58,10 @@ impl PolicyCase<'_> {
                 None => Vec::new(),
             },
             resource: match self.resource_policy {
-                Some(document) if document.get() != "null" => {
-                    Some(NamedPolicy::new("resource/0", resource_policy(document)?))
-                }
+                Some(document) if document.get() != "null" => Some(NamedPolicy::new(
+                    "resource/0",
+                    resource_policy(document, &self.request)?,
+                )),
                 Some(_) | None => None,
             },
         };
@@ -153,11 +154,19 @@ fn named(
         .collect()
 }
 
-/// A trust policy has no resources; every other resource policy has.
-fn resource_policy(document: &RawValue) -> Result<Policy, Rejection> {
-    let trust = Policy::parse(document.get(), PolicyKind::Trust);
-    match (trust, Policy::parse(document.get(), PolicyKind::Resource)) {
-        (Ok(policy), _) | (Err(_), Ok(policy)) => Ok(policy),
-        (Err(_), Err(error)) => Err(error.into()),
-    }
+/// The policy of a role is its trust policy; that of anything else a resource policy.
+fn resource_policy(document: &RawValue, request: &PolicyRequestCase) -> Result<Policy, Rejection> {
+    let of_role = request.action.to_ascii_lowercase().starts_with("sts:")
+        && request.resource.split(':').nth(2) == Some("iam")
+        && request
+            .resource
+            .splitn(6, ':')
+            .nth(5)
+            .is_some_and(|name| name.starts_with("role/"));
+    let kind = if of_role {
+        PolicyKind::Trust
+    } else {
+        PolicyKind::Resource
+    };
+    Ok(Policy::parse(document.get(), kind)?)
 }

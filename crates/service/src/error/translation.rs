@@ -205,6 +205,8 @@ impl Error {
             Error::SessionEndedByAnchor { .. } => (Unauthenticated, "session_ended_by_anchor"),
             Error::SessionRoleGone { .. } => (Unauthenticated, "session_role_gone"),
             Error::SessionTokenMissing => (Unauthenticated, "session_token_missing"),
+            Error::ActionInvalid { .. } => (Invalid, "action_invalid"),
+            Error::ResourceInvalid { .. } => (Invalid, "resource_invalid"),
             Error::ContextKeyReserved { .. } => (Invalid, "context_key_reserved"),
             Error::PayloadHashInvalid { .. } => (Invalid, "payload_hash_invalid"),
             Error::NotAuthorized { .. } => (Denied, "not_authorized"),

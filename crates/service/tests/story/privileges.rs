@@ -4,8 +4,8 @@ use bowline_service::{
     Authorize, Caller, Clock, CreateProfile, CreateRole, CreateTrustAnchor, Error,
     IssueCertificate, KeySpec, Kind, ListAssumableRoles, Moment, Operation, PrivateKey,
     RenewCertificate, RevocationReason, RevokeCertificate, ShowProfile, ShowRevocationList,
-    UpdateProfile, UpdateTrustAnchor, WireRequest, certification_request, renewal_proof,
-    sign_request,
+    SignedPayload, UpdateProfile, UpdateTrustAnchor, WireRequest, certification_request,
+    renewal_proof, sign_request,
 };
 
 use crate::world::{Holder, World};
@@ -331,6 +331,80 @@ fn a_signature_for_one_service_opens_no_other() {
     );
     assert_eq!(ask("sqs:SendMessage", Some("s3")), None);
     assert_eq!(ask("sqs:SendMessage", Some("generic")), None);
+}
+
+#[test]
+fn a_request_signed_with_a_certificate_is_for_its_path() {
+    let world = World::new();
+    let holder = world.issue("web-1", &[]);
+    let signed = |path: &str| {
+        let mut request = WireRequest {
+            method: "POST".into(),
+            target: path.into(),
+            headers: vec![("host".into(), "ca.test".into())],
+            body: b"{}".to_vec(),
+        };
+        let (certificates, now) = (holder.certificates(), world.clock.now());
+        bowline_service::sign_request_with_certificate(
+            &mut request,
+            &certificates,
+            &holder.key,
+            "us-east-1",
+            now,
+        )
+        .unwrap();
+        request
+    };
+    world
+        .service
+        .identify(&signed("/v1/list-assumable-roles"), None)
+        .unwrap();
+    let mut redirected = signed("/sessions");
+    redirected.target = "/v1/list-assumable-roles".into();
+    assert_eq!(
+        code(world.service.identify(&redirected, None).err().unwrap()),
+        "signature_mismatch"
+    );
+}
+
+#[test]
+fn a_question_is_about_an_action_and_an_arn() {
+    let world = World::new();
+    world.role("reader");
+    let credentials = world
+        .exchange(&world.issue("web-1", &["reader"]), "reader")
+        .unwrap();
+    let request = world.signed_get(&credentials);
+    let ask = |action: &str, resource: &str| {
+        let ask = Authorize {
+            method: request.method.clone(),
+            target: request.target.clone(),
+            headers: request.headers.clone(),
+            payload_sha256: None,
+            action: action.into(),
+            service: Some("s3".into()),
+            resource: resource.into(),
+            context: std::collections::BTreeMap::new(),
+            source_ip: None,
+            tls: true,
+            explain: false,
+        };
+        ask.run(&world.service, &OPERATOR)
+    };
+    let answer = ask("s3:GetObject", "arn:aws:s3:::data/x").unwrap();
+    assert!(
+        matches!(answer.payload, Some(SignedPayload::Declared(_))),
+        "{:?}",
+        answer.payload
+    );
+    assert_eq!(
+        code(ask("s3:GetObject", "data/x").unwrap_err()),
+        "resource_invalid"
+    );
+    assert_eq!(
+        code(ask("GetObject", "arn:aws:s3:::data/x").unwrap_err()),
+        "action_invalid"
+    );
 }
 
 #[test]
