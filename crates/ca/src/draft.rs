@@ -10,7 +10,7 @@ use x509_cert::name::RdnSequence;
 
 use crate::authority::{Authority, AuthorityUrls};
 use crate::error::{ProfileError, shown};
-use crate::profile::{CertificateKind, CertificateProfile, KeyPurpose, KeyUsage};
+use crate::profile::{CertificateKind, CertificateProfile, KeyPurpose, KeyUsage, NAMES_MAX};
 use crate::validity::{self, Asked};
 
 /// Whom a certificate is for.
@@ -164,6 +164,9 @@ impl CertificateProfile {
     ) -> Result<Draft, ProfileError> {
         self.check_key(public_key)?;
         check_serial(&serial)?;
+        if names.len() > GIVEN_NAMES_MAX {
+            return Err(ProfileError::TooManyNames { count: names.len() });
+        }
         let mut distinct: Vec<GeneralName> = Vec::with_capacity(names.len());
         for name in names {
             // Hosts are the same in any case (RFC 5280 §7.2); an index by name wants one spelling.
@@ -368,8 +371,9 @@ fn unit_of_roles(
         return Ok(None);
     }
     for role in roles {
+        // IAM allows a comma too, which the values of session tags do not: such a unit would reach no trust policy.
         let allowed =
-            |character: char| character.is_ascii_alphanumeric() || "+=,.@-_".contains(character);
+            |character: char| character.is_ascii_alphanumeric() || "+=.@-_".contains(character);
         if role.is_empty() || role.len() > ROLE_CHARACTERS_MAX || !role.chars().all(allowed) {
             return Err(ProfileError::RoleName { role: shown(role) });
         }
@@ -459,6 +463,9 @@ fn check_serial(serial: &SerialNumber) -> Result<(), ProfileError> {
 
 /// Between roles in one organizational unit. It cannot be part of a role's name.
 const ROLE_SEPARATOR: &str = "/";
+
+/// How many names may be given, repeats included: each is compared with those before it.
+const GIVEN_NAMES_MAX: usize = 4 * NAMES_MAX;
 
 /// The longest role name, as IAM has it.
 const ROLE_CHARACTERS_MAX: usize = 64;

@@ -66,7 +66,7 @@ pub enum ProfileError {
     },
     /// A role whose name would not survive in an organizational unit.
     #[error(
-        "role name {role:?} is not accepted: it has 1 to 64 letters, digits or any of + = , . @ - _"
+        "role name {role:?} is not accepted: it has 1 to 64 letters, digits or any of + = . @ - _"
     )]
     RoleName {
         /// The role, shortened.

@@ -206,6 +206,23 @@ impl DistinguishedName {
         self.attributes.is_empty()
     }
 
+    /// Whether both are one name by RFC 5280 §7.1: the same attributes in the same relative names, whose texts differ
+    /// in case, spaces and string type at most.
+    ///
+    /// Characters that Unicode can write in several ways are compared as they stand. Two authorities can have such
+    /// names: a match proves nothing about keys.
+    pub fn matches(&self, other: &DistinguishedName) -> bool {
+        let as_many = self.attributes.len() == other.attributes.len();
+        self == other || as_many && self.folded() == other.folded()
+    }
+
+    /// What two matching names have in common: the relative names in order, the attributes of each in any.
+    fn folded(&self) -> Vec<(usize, String, bool, String)> {
+        let mut folded: Vec<_> = self.attributes.iter().map(Attribute::folded).collect();
+        folded.sort();
+        folded
+    }
+
     /// The attributes in the order of the certificate, which is the reverse of the text's.
     pub fn attributes(&self) -> impl DoubleEndedIterator<Item = &Attribute> + ExactSizeIterator {
         self.attributes.iter()
@@ -240,6 +257,23 @@ impl Attribute {
             value_der: value.der.to_vec(),
             is_text,
         }
+    }
+
+    /// Its place, its type, whether it is text, and its value without regard to case and repeated spaces.
+    fn folded(&self) -> (usize, String, bool, String) {
+        let value = if self.is_text {
+            let words: Vec<&str> = self.value.split_whitespace().collect();
+            // By way of upper case, which letters with two lower cases share.
+            let upper: String = words
+                .join(" ")
+                .chars()
+                .flat_map(char::to_uppercase)
+                .collect();
+            upper.chars().flat_map(char::to_lowercase).collect()
+        } else {
+            self.value.clone()
+        };
+        (self.rdn, self.oid.to_string(), self.is_text, value)
     }
 
     /// The keyword of a known type: `CN`, `O`, `OU`, `serialNumber`.

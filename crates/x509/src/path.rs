@@ -215,6 +215,7 @@ impl<'a> Question<'a> {
     /// Judges a path whose signatures hold. The answer is until when it stays good.
     fn judge(&self, path: &[&Certificate]) -> Result<Time, PathError> {
         checks::check(path, self.rules, self.now)?;
+        constraints::check_subject_emails(path)?;
         if self.rules.strict {
             profile::check(path, self.rules.purpose)?;
         }

@@ -52,7 +52,9 @@ fn roles_become_one_unit_joined_by_slashes_before_the_name() {
 #[test]
 fn a_role_name_cannot_break_out_of_its_unit() {
     let long = "r".repeat(65);
-    for role in ["", "a/b", "a b", "a\0", "ä", "a\"", "OU\\2f", "*", &long] {
+    for role in [
+        "", "a/b", "a,b", "a b", "a\0", "ä", "a\"", "OU\\2f", "*", &long,
+    ] {
         assert_eq!(
             code(&CertificateProfile::workload(), &with_roles(&[role])),
             "role_name_not_accepted",
@@ -234,6 +236,31 @@ fn forty_names_fit_and_repeats_count_once() {
     assert_eq!(
         error.to_string(),
         "41 subject alternative names are over the 40 a certificate may have"
+    );
+}
+
+#[test]
+fn heaps_of_repeated_names_are_refused_before_they_are_compared() {
+    let repeated = |count| with_names(vec![dns("web.example"); count]);
+    let profile = CertificateProfile::workload();
+    let draft = drafted(&profile, &repeated(4 * NAMES_MAX)).unwrap();
+    assert_eq!(draft.names(), [dns("web.example")]);
+    let error = drafted(&profile, &repeated(4 * NAMES_MAX + 1)).unwrap_err();
+    assert_eq!(
+        error,
+        ProfileError::TooManyNames {
+            count: 4 * NAMES_MAX + 1
+        }
+    );
+}
+
+#[test]
+fn a_role_with_a_comma_is_refused_by_name_for_no_tag_can_carry_it() {
+    let roles = with_roles(&["s3-reader", "deploy,prod"]);
+    let error = drafted(&CertificateProfile::workload(), &roles).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "role name \"deploy,prod\" is not accepted: it has 1 to 64 letters, digits or any of + = . @ - _"
     );
 }
 

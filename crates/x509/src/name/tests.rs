@@ -34,6 +34,37 @@ fn text_is_in_reverse_order_of_the_certificate() {
 }
 
 #[test]
+fn names_match_in_any_case_spacing_and_string_type_and_only_in_the_same_structure() {
+    let name = |text: &str| text.parse::<DistinguishedName>().unwrap();
+    let printed = |value: &[u8]| {
+        let value = asn1::element(asn1::PRINTABLE_STRING, value);
+        DistinguishedName::encode(&[vec![(oid::COMMON_NAME, value)]]).unwrap()
+    };
+    assert_ne!(name("CN=Issuing CA"), printed(b"Issuing CA"));
+    for same in ["Issuing CA", " ISSUING   ca "] {
+        assert!(name("CN=Issuing CA").matches(&printed(same.as_bytes())));
+        assert!(printed(same.as_bytes()).matches(&name("CN=Issuing CA")));
+    }
+    assert!(name("CN=Straße").matches(&name("CN=STRASSE")));
+    assert!(name("CN=a+OU=b,O=c").matches(&name("OU=B+CN=A,O=C")));
+    for other in [
+        "",
+        "CN=IssuingCA",
+        "OU=Issuing CA",
+        "CN=Issuing CA,O=c",
+        "CN=Issuing CA+CN=Issuing CA",
+    ] {
+        assert!(!name("CN=Issuing CA").matches(&name(other)), "{other}");
+    }
+    assert!(!name("CN=a,OU=b").matches(&name("OU=b,CN=a")));
+    assert!(!name("CN=a,OU=b").matches(&name("CN=a+OU=b")));
+    // What is no text matches itself only, and not a text that looks like its print.
+    let number = DistinguishedName::encode(&[vec![(oid::COMMON_NAME, vec![2, 1, 5])]]).unwrap();
+    assert!(number.matches(&number.clone()));
+    assert!(!number.matches(&printed(b"#020105")));
+}
+
+#[test]
 fn a_real_name_survives_its_text() {
     let leaf = leaf();
     let text = leaf.subject().to_string();

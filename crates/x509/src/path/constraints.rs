@@ -1,8 +1,96 @@
-//! Which name broke which CA's name constraints (RFC 5280 §4.2.1.10), told after webpki has refused.
+//! Name constraints (RFC 5280 §4.2.1.10): those on email addresses in subjects, which webpki does not look at, and which
+//! name broke which CA's constraints, told after webpki has refused.
 
+use crate::oid;
 use crate::path::checks::{name_of, position};
 use crate::path::error::PathError;
 use crate::{Certificate, ConstrainedName, GeneralName};
+
+/// Checks the email addresses in the subjects of certificates without one among their alternative names. An address or
+/// a constraint of doubtful form refuses.
+pub(super) fn check_subject_emails(path: &[&Certificate]) -> Result<(), PathError> {
+    for (below, certificate) in path.iter().enumerate() {
+        let mut names = certificate.subject_alt_names().iter();
+        if names.any(|name| matches!(name, GeneralName::Email(_))) {
+            continue;
+        }
+        for address in certificate.subject().values(&oid::EMAIL_ADDRESS) {
+            for ca in &path[below + 1..] {
+                if let Some(constraint) = forbidding(ca, address) {
+                    return Err(PathError::NameConstraint {
+                        position: position(below, path.len()),
+                        subject: name_of(certificate),
+                        constrained_by: name_of(ca),
+                        name: GeneralName::Email(address.to_owned()).to_string(),
+                        constraint,
+                    });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The constraint of this CA that stands against the address, in words.
+fn forbidding(ca: &Certificate, address: &str) -> Option<String> {
+    let constraints = ca.name_constraints()?;
+    let is_email = |base: &&ConstrainedName| matches!(base, ConstrainedName::Email(_));
+    let mut excluded = constraints.excluded.iter().filter(is_email);
+    if let Some(base) = excluded.find(|base| holds(base, address) != Some(false)) {
+        return Some(format!("{} is excluded", shown(base)));
+    }
+    let permitted: Vec<_> = constraints.permitted.iter().filter(is_email).collect();
+    let is_permitted = permitted
+        .iter()
+        .any(|base| holds(base, address) == Some(true));
+    (!permitted.is_empty() && !is_permitted).then(|| only_permitted(&permitted))
+}
+
+/// Whether the address lies in the subtree; none where that is in doubt.
+fn holds(base: &ConstrainedName, address: &str) -> Option<bool> {
+    let ConstrainedName::Email(base) = base else {
+        return Some(false);
+    };
+    let (local, host) = mailbox(address)?;
+    if base.contains('@') {
+        let (base_local, base_host) = mailbox(base)?;
+        return match host.eq_ignore_ascii_case(base_host) {
+            true if local == base_local => Some(true),
+            // Who may differ in case only is for the host to say (RFC 5280 §7.5).
+            true if local.eq_ignore_ascii_case(base_local) => None,
+            _ => Some(false),
+        };
+    }
+    match base.strip_prefix('.') {
+        Some(domain) if is_host(domain) => {
+            let (host, base) = (host.to_ascii_lowercase(), base.to_ascii_lowercase());
+            Some(host.ends_with(&base))
+        }
+        None if is_host(base) => Some(host.eq_ignore_ascii_case(base)),
+        _ => None,
+    }
+}
+
+/// The parts of an address of the plain form, which can be read in one way only.
+fn mailbox(address: &str) -> Option<(&str, &str)> {
+    let (local, host) = address.split_once('@')?;
+    let is_plain = |local: &str| {
+        local
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+    };
+    (!local.is_empty() && is_plain(local) && is_host(host)).then_some((local, host))
+}
+
+/// Whether it is labels between dots and nothing else.
+fn is_host(host: &str) -> bool {
+    host.split('.').all(|label| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    })
+}
 
 /// The first name on the path that a CA above it does not allow; the anchor's constraints first.
 pub(super) fn broken(path: &[&Certificate]) -> Option<PathError> {
@@ -43,10 +131,7 @@ pub(super) fn broken(path: &[&Certificate]) -> Option<PathError> {
                     {
                         continue;
                     }
-                    None => format!(
-                        "only {} is permitted",
-                        permitted.iter().map(shown).collect::<Vec<_>>().join(", ")
-                    ),
+                    None => only_permitted(&permitted.iter().collect::<Vec<_>>()),
                 };
                 let name = name.to_string();
                 return Some(PathError::NameConstraint {
@@ -114,6 +199,11 @@ fn is_below(name: &str, base: &str) -> bool {
         || name
             .strip_suffix(&base)
             .is_some_and(|rest| base.starts_with('.') || rest.ends_with('.'))
+}
+
+fn only_permitted(bases: &[&ConstrainedName]) -> String {
+    let bases: Vec<String> = bases.iter().map(|base| shown(base)).collect();
+    format!("only {} is permitted", bases.join(", "))
 }
 
 fn shown(base: &ConstrainedName) -> String {

@@ -1,7 +1,8 @@
 //! Revocation by CRL (RFC 5280 §6.3): which lists speak of a certificate, and what they say.
 //!
-//! A list speaks where it bears the issuer's name and its signature verifies under the key of that CA on the path, never
-//! by name alone. Every certificate but the anchor is looked up. What a list says of revocation counts even when the
+//! A list speaks where it bears the issuer's name, in whatever spelling, or the issuer's key identifier, and its signature
+//! verifies under the key of that CA on the path: never by name alone. One that bears the identifier and another name
+//! revokes and does not vouch. Every certificate but the anchor is looked up. What a list says of revocation counts even when the
 //! list is old; that it says nothing counts only while the list is current and covers the certificate.
 
 use std::cell::RefCell;
@@ -51,20 +52,23 @@ impl<'a> Lists<'a> {
         Ok(current_until)
     }
 
-    /// The lists that bear the issuer's name and signature.
+    /// The lists that bear the issuer's name or key identifier, and its signature.
     fn speaking(
         &self,
         subject: &Looked<'_>,
         rules: &PathRules,
     ) -> Result<Vec<&'a CertificateList>, PathError> {
         let issuer = subject.issuer;
-        let namesakes = || {
-            self.lists
-                .iter()
-                .enumerate()
-                .filter(|(_, list)| list.issuer() == issuer.subject())
+        let is_namesake = |list: &CertificateList| list.issuer().matches(issuer.subject());
+        let names_key = |list: &CertificateList| match issuer.subject_key_id() {
+            Some(own) => list.authority_key_id() == Some(own),
+            None => false,
         };
-        let speaking: Vec<&CertificateList> = namesakes()
+        let speaking: Vec<&CertificateList> = self
+            .lists
+            .iter()
+            .enumerate()
+            .filter(|(_, list)| is_namesake(list) || names_key(list))
             .filter(|(index, list)| self.is_signed(*index, list, issuer))
             .map(|(_, list)| list)
             .collect();
@@ -75,7 +79,11 @@ impl<'a> Lists<'a> {
                     (Some(claimed), Some(own)) => claimed == own,
                     _ => true,
                 };
-            return match namesakes().any(|(_, list)| claims(list)) {
+            return match self
+                .lists
+                .iter()
+                .any(|list| is_namesake(list) && claims(list))
+            {
                 true => Err(PathError::CrlSignatureInvalid {
                     issuer: name_of(issuer),
                 }),
@@ -127,6 +135,7 @@ impl Looked<'_> {
                 RevocationReason::CertificateHold => speaking.iter().any(|later| {
                     later.this_update() > list.this_update()
                         && later.this_update() <= now
+                        && later.issuer().matches(list.issuer())
                         && later.issuing_distribution_point() == list.issuing_distribution_point()
                         && releases(later, serial)
                 }),
@@ -154,6 +163,7 @@ impl Looked<'_> {
     ) -> Result<Option<Time>, PathError> {
         let covering: Vec<&&CertificateList> = speaking
             .iter()
+            .filter(|list| list.issuer().matches(self.issuer.subject()))
             .filter(|list| covers(list, self.certificate))
             .collect();
         let issuer = || name_of(self.issuer);

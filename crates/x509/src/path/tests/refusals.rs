@@ -384,6 +384,93 @@ fn constraints_on_kinds_of_names_that_are_not_processed_refuse_such_names_only()
     );
 }
 
+#[test]
+fn email_constraints_bind_the_subject_where_no_alternative_name_is_an_email() {
+    let code = |constraints: NameConstraints, address: &str| {
+        let constrain = |params: &mut CertificateParams| {
+            params.name_constraints = Some(NameConstraints {
+                permitted_subtrees: constraints.permitted_subtrees.clone(),
+                excluded_subtrees: constraints.excluded_subtrees.clone(),
+            });
+        };
+        let bearing = |params: &mut CertificateParams| {
+            let email = DnType::CustomDnType(vec![1, 2, 840, 113_549, 1, 9, 1]);
+            params.distinguished_name.push(email, address);
+        };
+        // The same whether the anchor or a CA below it is constrained.
+        let top = root_with("root", &constrain);
+        let answer = ask(&leaf_with(&top, &bearing), &[], &top, &plain());
+        let free = root();
+        let middle = intermediate_with(&free, "issuing", &constrain);
+        let below = ask(&leaf_with(&middle, &bearing), &[&middle], &free, &plain());
+        let code = |answer: Result<VerifiedPath, PathError>| match answer {
+            Ok(_) => "ok",
+            Err(error) => error.code(),
+        };
+        let (answer, below) = (code(answer), code(below));
+        assert_eq!(answer, below, "{address}");
+        answer
+    };
+    let subtrees = |bases: &[&str]| -> Vec<GeneralSubtree> {
+        let bases = bases.iter();
+        bases
+            .map(|base| GeneralSubtree::Rfc822Name((*base).to_owned()))
+            .collect()
+    };
+    let permitted = |base: &str, address| {
+        let constraints = NameConstraints {
+            permitted_subtrees: subtrees(&[base, "other.example"]),
+            excluded_subtrees: vec![],
+        };
+        code(constraints, address)
+    };
+    let excluded = |base: &str, address| {
+        let constraints = NameConstraints {
+            permitted_subtrees: vec![],
+            excluded_subtrees: subtrees(&["other.example", base]),
+        };
+        code(constraints, address)
+    };
+    // Base, address, and whether the one holds the other; none where that is in doubt.
+    let cases = [
+        ("mail.example", "joe@Mail.example", Some(true)),
+        ("mail.example", "joe@a.mail.example", Some(false)),
+        ("mail.example", "joe@evil.example", Some(false)),
+        (".mail.example", "joe@a.Mail.example", Some(true)),
+        (".mail.example", "joe@mail.example", Some(false)),
+        (".mail.example", "joe@evilmail.example", Some(false)),
+        ("joe@mail.example", "joe@MAIL.example", Some(true)),
+        ("joe@mail.example", "ann@mail.example", Some(false)),
+        ("joe@mail.example", "Joe@mail.example", None),
+        ("mail.example", "joe", None),
+        ("mail.example", "", None),
+        ("mail.example", "joe@evil.example@mail.example", None),
+        ("mail.example", "joe@mail.example ", None),
+        ("mail.example", "joe@mail.example.", None),
+        ("mail.example", "\"joe\"@mail.example", None),
+        ("", "joe@mail.example", None),
+        ("@mail.example", "joe@mail.example", None),
+    ];
+    for (base, address, holds) in cases {
+        let refused_unless = |fine| if fine { "ok" } else { "name_constraint" };
+        assert_eq!(
+            permitted(base, address),
+            refused_unless(holds == Some(true)),
+            "{address:?} where {base:?} is permitted"
+        );
+        assert_eq!(
+            excluded(base, address),
+            refused_unless(holds == Some(false)),
+            "{address:?} where {base:?} is excluded"
+        );
+    }
+    let of_hosts = NameConstraints {
+        permitted_subtrees: vec![GeneralSubtree::DnsName("example".to_owned())],
+        excluded_subtrees: vec![],
+    };
+    assert_eq!(code(of_hosts, "not an address"), "ok");
+}
+
 /// A key that only has to look like one.
 struct Sham(&'static Algorithm, Vec<u8>);
 

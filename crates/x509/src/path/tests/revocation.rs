@@ -1,7 +1,8 @@
 //! CRLs: which count, and what they say.
 
 use rcgen::{
-    CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope, RevocationReason as Reason,
+    CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope, DnValue,
+    RevocationReason as Reason,
 };
 
 use super::*;
@@ -126,6 +127,109 @@ fn the_list_must_bear_the_signature_of_the_ca_on_the_path() {
         "crl_missing",
         scene.ask(&[foreign, list(&scene.root, &untouched)], &required()),
     );
+}
+
+/// A list by the key of this CA under another name, with the key identifier or without.
+fn under_name(
+    ca: &Authority,
+    name: impl Into<DnValue>,
+    with_key_id: bool,
+    change: ListChange<'_>,
+) -> CertificateList {
+    let mut other = Authority {
+        params: ca.params.clone(),
+        key: KeyPair::from_pem(&ca.key.serialize_pem()).unwrap(),
+        certificate: ca.certificate.clone(),
+    };
+    other.params.distinguished_name = rcgen::DistinguishedName::new();
+    other
+        .params
+        .distinguished_name
+        .push(DnType::CommonName, name);
+    let list = list(&other, change);
+    let mut extensions = list.extensions().to_vec();
+    extensions
+        .retain(|extension| with_key_id || extension.oid != crate::oid::AUTHORITY_KEY_IDENTIFIER);
+    rebuilt(&list, ca, true, &extensions)
+}
+
+fn printable(name: &str) -> DnValue {
+    DnValue::PrintableString(name.try_into().unwrap())
+}
+
+#[test]
+fn a_list_speaks_whatever_the_spelling_of_its_issuers_name() {
+    let scene = scene();
+    let revoking = revoking(Reason::KeyCompromise);
+    let of_root = list(&scene.root, &untouched);
+    for name in ["issuing", "ISSUING", " Issuing "] {
+        for name in [printable(name), DnValue::Utf8String(name.to_owned())] {
+            let of_ca = |change| under_name(&scene.ca, name.clone(), false, change);
+            assert_eq!(of_ca(&untouched).authority_key_id(), None);
+            refused("revoked", scene.ask(&[of_ca(&revoking)], &plain()));
+            scene
+                .ask(&[of_ca(&untouched), of_root.clone()], &required())
+                .unwrap();
+        }
+    }
+    // Signed with another key: an altered list if it claims this one, and a namesake's otherwise.
+    let namesake = intermediate(&scene.root, "issuing");
+    let silent = under_name(&namesake, printable("Issuing"), false, &revoking);
+    refused("crl_signature_invalid", scene.ask(&[silent], &plain()));
+    let foreign = under_name(&namesake, printable("Issuing"), true, &revoking);
+    scene.ask(&[foreign], &plain()).unwrap();
+}
+
+#[test]
+fn a_list_with_the_cas_key_identifier_and_another_name_revokes_and_does_not_vouch() {
+    let scene = scene();
+    let named = |change| under_name(&scene.ca, "renamed", true, change);
+    let revoking = revoking(Reason::KeyCompromise);
+    assert_eq!(
+        named(&untouched).authority_key_id(),
+        scene.ca.certificate.subject_key_id()
+    );
+    refused("revoked", scene.ask(&[named(&revoking)], &plain()));
+    let of_root = list(&scene.root, &untouched);
+    refused(
+        "crl_missing",
+        scene.ask(&[named(&untouched), of_root], &required()),
+    );
+    let held = list(&scene.ca, &|params| {
+        params.this_update = moment(-3);
+        params.revoked_certs = vec![entry(LEAF_SERIAL, Reason::CertificateHold)];
+    });
+    refused("revoked", scene.ask(&[held, named(&untouched)], &plain()));
+    // With neither the name nor the identifier it is nobody's.
+    let nobodys = under_name(&scene.ca, "renamed", false, &revoking);
+    scene.ask(&[nobodys], &plain()).unwrap();
+    // The identifier alone proves nothing.
+    let stranger = under_name(
+        &intermediate(&scene.root, "other"),
+        "renamed",
+        true,
+        &revoking,
+    );
+    let mut extensions = stranger.extensions().to_vec();
+    let claimed = named(&untouched);
+    for extension in &mut extensions {
+        if extension.oid == crate::oid::AUTHORITY_KEY_IDENTIFIER {
+            let of_ca = claimed.extensions().iter();
+            extension.value = of_ca
+                .filter(|known| known.oid == extension.oid)
+                .map(|known| known.value.clone())
+                .next()
+                .unwrap();
+        }
+    }
+    let forged = rebuilt(
+        &stranger,
+        &intermediate(&scene.root, "other"),
+        true,
+        &extensions,
+    );
+    assert_eq!(forged.authority_key_id(), claimed.authority_key_id());
+    scene.ask(&[forged], &plain()).unwrap();
 }
 
 #[test]
@@ -336,6 +440,9 @@ fn rebuilt(
         if number != 4 || next_update {
             parts.push(part.der.to_vec());
         }
+    }
+    if let Some(revoked) = fields.optional(asn1::SEQUENCE, "revoked").unwrap() {
+        parts.push(revoked.der.to_vec());
     }
     if !extensions.is_empty() {
         parts.push(asn1::element(
