@@ -1,13 +1,14 @@
 //! The one thread that writes: many commits, one sync, one batch, then the answers.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bowline_store::{Commit, Committed, StoreError, decide};
 
-use crate::index::{Changes, GroupView};
-use crate::journal::{AppendError, Journal};
+use crate::index::{Changes, Damage, GroupView};
+use crate::journal::{AppendError, Journal, disk_is_full};
 use crate::store::Shared;
 
 /// The most commits in a group: a bound on what the first of them waits for.
@@ -25,10 +26,16 @@ pub(crate) struct Request {
 }
 
 /// Writes what arrives until no one is left who could send more.
-pub(crate) fn run(requests: &Receiver<Request>, journal: Journal, shared: Arc<Shared>) {
+pub(crate) fn run(
+    requests: &Receiver<Request>,
+    journal: Journal,
+    shared: Arc<Shared>,
+    reserve_bytes: u64,
+) {
     let mut committer = Committer {
         journal,
         shared,
+        reserve_bytes,
         stopped: None,
     };
     while let Ok(first) = requests.recv() {
@@ -54,6 +61,8 @@ fn gather(first: Request, requests: &Receiver<Request>) -> Vec<Request> {
 struct Committer {
     journal: Journal,
     shared: Arc<Shared>,
+    /// Below so many free bytes nothing is written.
+    reserve_bytes: u64,
     /// Why nothing is written any more.
     stopped: Option<String>,
 }
@@ -66,7 +75,11 @@ impl Committer {
 
         // 1. Decide each against the index and the commits before it.
         self.journal.begin();
+        let mut alone = 0;
         for Request { commit, answer } in group {
+            if changes.is_empty() {
+                alone = answers.len() + 1;
+            }
             answers.push(self.decide(commit, &mut changes));
             waiting.push(answer);
         }
@@ -75,8 +88,17 @@ impl Committer {
         if !changes.is_empty()
             && let Err(error) = self.keep(changes)
         {
-            for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
-                *answer = Err(error.clone());
+            for (index, answer) in answers.iter_mut().enumerate() {
+                match answer {
+                    Ok(_) => *answer = Err(error.clone()),
+                    // Refused over what an earlier commit of the group wrote, which is not there now.
+                    Err(StoreError::Conflict { .. } | StoreError::Limit(_)) if index >= alone => {
+                        *answer = Err(StoreError::Unavailable {
+                            reason: format!("the commits before it failed: {error}"),
+                        });
+                    }
+                    Err(_) => {}
+                }
             }
         }
 
@@ -98,7 +120,9 @@ impl Committer {
             changes,
         };
         let mut effect = decide(commit, &view).map_err(|error| match error {
-            StoreError::Corrupt { reason } => self.shared.close(reason),
+            StoreError::Corrupt { reason } => self.shared.close(Damage::Wrong(reason)),
+            // The view has no other reason than a full disk.
+            StoreError::Unavailable { reason } => self.shared.close(Damage::DiskFull(reason)),
             error => error,
         })?;
         if !effect.is_empty() {
@@ -110,7 +134,18 @@ impl Committer {
     }
 
     fn keep(&mut self, changes: Changes) -> Result<(), StoreError> {
-        // 1. The journal: from here on the group survives.
+        // 1. Room for it, also in the index: that must not be what a full disk meets first.
+        if let Some(free) = self
+            .journal
+            .free()
+            .filter(|free| *free < self.reserve_bytes)
+        {
+            return Err(StoreError::Unavailable {
+                reason: disk_is_full(free, self.reserve_bytes),
+            });
+        }
+
+        // 2. The journal: from here on the group survives.
         let position = match self.journal.append(now()) {
             Ok(position) => position,
             Err(AppendError::NotWritten(error)) => {
@@ -118,22 +153,34 @@ impl Committer {
                     reason: format!("the journal could not be written: {error}"),
                 });
             }
+            Err(AppendError::Stopped(error)) => {
+                let reason = self.stop(&error);
+                return Err(StoreError::Unavailable { reason });
+            }
             Err(AppendError::Unknown(error)) => {
-                let reason = format!("the journal could not be synced: {error}");
-                self.stopped = Some(format!("writing has stopped, start again: {reason}"));
+                let reason = self.stop(&error);
+                self.shared.leave_unknown(reason.clone(), changes);
                 return Err(StoreError::Unknown { reason });
             }
         };
         self.shared.acknowledge(position.sequence);
 
-        // 2. The index: from here on the group is seen.
+        // 3. The index: from here on the group is seen.
         self.shared
             .index
             .apply(changes, position)
-            .map_err(|reason| {
-                self.shared.close(reason.clone());
+            .map_err(|damage| {
+                let reason = damage.reason().to_owned();
+                self.shared.close(damage);
                 StoreError::Unknown { reason }
             })
+    }
+
+    /// Writes nothing any more.
+    fn stop(&mut self, error: &io::Error) -> String {
+        let reason = format!("the journal could not be synced: {error}");
+        self.stopped = Some(format!("writing has stopped, start again: {reason}"));
+        reason
     }
 }
 

@@ -36,18 +36,29 @@ pub struct Holder {
 ///
 /// The answer may be out of date when it arrives: to act on the home, open it.
 pub fn holder(home: &Path) -> io::Result<Option<Holder>> {
-    let file = match File::open(home.join(LOCK_FILE)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => Ok(Some(Holder {
-            pid: read_notes(&file).map(|notes| notes.pid),
-        })),
-        Err(TryLockError::Error(error)) => Err(error),
+    for path in [home, &home.join(LOCK_FILE)] {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Ok(Some(Holder {
+                    pid: noted_pid(home),
+                }));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
     }
+    Ok(None)
+}
+
+/// The process that the notes name, if there are any.
+fn noted_pid(home: &Path) -> Option<u32> {
+    let file = File::open(home.join(LOCK_FILE)).ok()?;
+    read_notes(&file).map(|notes| notes.pid)
 }
 
 /// What the last holder left behind.
@@ -69,7 +80,7 @@ pub(crate) enum IndexState {
     Open(Boot),
     /// Closed in good order, and synced.
     Clean,
-    /// Something read from it was wrong.
+    /// Something read from it was wrong, or it was being made.
     Damaged,
 }
 
@@ -98,6 +109,8 @@ impl Boot {
 /// The held lock. Dropping it lets the home go.
 #[derive(Debug)]
 pub(crate) struct HomeLock {
+    /// The home itself, locked too: the file can be removed while it is held, and made once more.
+    _directory: File,
     file: File,
     path: PathBuf,
     notes: Notes,
@@ -109,6 +122,15 @@ impl HomeLock {
     pub(crate) fn take(home: &Path) -> Result<(HomeLock, Option<Notes>), OpenError> {
         let path = home.join(LOCK_FILE);
         let failed = |doing| move |source| OpenError::io(doing, &home.join(LOCK_FILE), source);
+        let refused = |path: &Path, error| match error {
+            TryLockError::WouldBlock => OpenError::Locked {
+                home: home.to_owned(),
+                pid: noted_pid(home),
+            },
+            TryLockError::Error(source) => OpenError::io("lock", path, source),
+        };
+        let directory = File::open(home).map_err(|source| OpenError::io("open", home, source))?;
+        try_lock(&directory).map_err(|error| refused(home, error))?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -117,13 +139,7 @@ impl HomeLock {
             .mode(0o600)
             .open(&path)
             .map_err(failed("open"))?;
-        try_lock(&file).map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::Locked {
-                home: home.to_owned(),
-                pid: read_notes(&file).map(|notes| notes.pid),
-            },
-            TryLockError::Error(source) => OpenError::io("lock", &path, source),
-        })?;
+        try_lock(&file).map_err(|error| refused(&path, error))?;
         let previous = read_notes(&file);
         let notes = Notes {
             pid: std::process::id(),
@@ -132,7 +148,12 @@ impl HomeLock {
                 .map_or(IndexState::Unused, |notes| notes.index.clone()),
             acknowledged: previous.as_ref().map_or(0, |notes| notes.acknowledged),
         };
-        let lock = HomeLock { file, path, notes };
+        let lock = HomeLock {
+            _directory: directory,
+            file,
+            path,
+            notes,
+        };
         // Notes that cannot be read stay as they are until the home is known to be whole; a second
         // attempt must find as little reason to trust the index as the first did.
         if previous.is_some() {
@@ -284,6 +305,21 @@ mod tests {
     fn an_unknown_boot_is_never_the_same_one() {
         assert!(!Boot(None).same_as(&Boot(None)));
         assert!(Boot::current().same_as(&Boot::current()) || Boot::current() == Boot(None));
+    }
+
+    #[test]
+    fn removing_the_lock_file_does_not_give_a_held_home_to_another() {
+        let home = tempfile::tempdir().unwrap();
+        let (lock, _) = HomeLock::take(home.path()).unwrap();
+        std::fs::remove_file(home.path().join(LOCK_FILE)).unwrap();
+        let error = HomeLock::take(home.path()).unwrap_err();
+        assert!(
+            matches!(error, OpenError::Locked { pid: None, .. }),
+            "{error}"
+        );
+        assert_eq!(holder(home.path()).unwrap(), Some(Holder { pid: None }));
+        drop(lock);
+        HomeLock::take(home.path()).unwrap();
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use bowline_store::Value;
 
-use crate::index::{Changes, Damage, Index, IndexError, MemoryIndex, SledIndex};
-use crate::journal::{self, Disk, Ending, Journal, Position, Replayed, Segment};
+use crate::index::{Changes, Index, IndexError, MemoryIndex, SledIndex};
+use crate::journal::{self, Disk, Ending, Journal, Position, Replayed, Segment, disk_is_full};
 use crate::lock::{Boot, HomeLock, IndexState, Notes};
 use crate::{OpenError, SledOptions};
 
@@ -21,6 +21,10 @@ const DISCARDED_DIRECTORY: &str = "index.discarded";
 /// How many records and bytes are gathered for one batch while the index is made from the journal.
 const REPLAY_RECORDS: usize = 2_000;
 const REPLAY_BYTES: usize = 8 * 1024 * 1024;
+
+/// The share of the reserve that must be free to open the index, as the divisor: what stopped commits must not
+/// stop the next start, and reading through sled's log needs less than writing it.
+const OPENING_SHARE: u64 = 4;
 
 /// A journal shorter than this is held in memory for a moment and compared with the whole index, in about
 /// 0.1 s. Of a longer one only what the index lacks is taken, and its records are not missed.
@@ -129,6 +133,7 @@ pub(crate) fn open(
             acknowledged,
         },
         options,
+        disk: &*disk,
         opening: Opening::default(),
     };
     let (index, ending) = match home.journal.bytes() < options.memory_journal_bytes {
@@ -214,10 +219,11 @@ struct Home<'a> {
     discarded_path: PathBuf,
     journal: Source<'a>,
     options: &'a SledOptions,
+    disk: &'a dyn Disk,
     opening: Opening,
 }
 
-impl Home<'_> {
+impl<'a> Home<'a> {
     fn open_in_memory(&mut self) -> Result<(Index, Ending), OpenError> {
         let mut changes = Changes::default();
         let ending = self.journal.read(Position::START, &mut |replayed| {
@@ -238,22 +244,36 @@ impl Home<'_> {
         let because = match self.reason_to_doubt(notes.as_ref(), &boot) {
             Some(reason) => reason,
             None => {
+                self.room()
+                    .check(self.options.reserve_bytes / OPENING_SHARE)?;
                 self.note_open(lock, notes.as_ref(), &boot)?;
-                match self.catch_up()? {
-                    Ok(opened) => return Ok(opened),
-                    Err(reason) => reason,
+                match self.catch_up() {
+                    Ok(Ok(opened)) => return Ok(opened),
+                    Ok(Err(reason)) => reason,
+                    Err(error) => {
+                        // What sled had begun to write when the system refused more is nobody's guess.
+                        if matches!(error, OpenError::Io { .. }) {
+                            self.note(lock, IndexState::Damaged)?;
+                        }
+                        return Err(error);
+                    }
                 }
             }
         };
-        // 2. Any other is made again. The notes keep the doubt until the old one is gone.
+        // 2. Any other is made again. The notes keep the doubt until the new one is whole: a half-made one
+        //    must not be believed.
         if lock_says_open(lock, &boot) {
             self.note(lock, IndexState::Damaged)?;
         }
         let fresh = !self.index_path.exists() && self.journal.segments.is_empty();
         self.journal.read(Position::START, &mut |_| Ok(()))?;
+        self.room().check(self.options.reserve_bytes)?;
+        if lock.index() != &IndexState::Damaged {
+            self.note(lock, IndexState::Damaged)?;
+        }
         self.discard_index()?;
-        self.note(lock, IndexState::Open(boot))?;
         let (index, ending, commits) = self.rebuild()?;
+        self.note(lock, IndexState::Open(boot))?;
         if !fresh {
             self.opening
                 .actions
@@ -270,7 +290,7 @@ impl Home<'_> {
             _ if !exists => "it is missing",
             None => "the notes of the last process cannot be read",
             Some(IndexState::Unused) => "the last process did not know of it",
-            Some(IndexState::Damaged) => "a read from it was wrong",
+            Some(IndexState::Damaged) => "a read from it was wrong, or it was not finished",
             Some(IndexState::Open(used)) if !used.same_as(boot) => {
                 "the machine stopped while it was in use, and it does not survive power loss"
             }
@@ -314,7 +334,7 @@ impl Home<'_> {
         let start = self
             .journal
             .verification_start(&applied, self.options.verify_bytes)?;
-        let mut replay = Replay::new(&index);
+        let mut replay = Replay::new(&index, self.room());
         let mut reached = start == applied;
         let whole = start == Position::START && self.journal.bytes() < COMPARE_BYTES;
         let mut expected = Changes::default();
@@ -324,7 +344,7 @@ impl Home<'_> {
             }
             if replayed.record_end.sequence > applied.sequence {
                 match reached {
-                    true => replay.add(replayed),
+                    true => replay.add(replayed)?,
                     false => return Err(self.ahead(&applied, replayed.record_end)),
                 }
             } else {
@@ -335,16 +355,16 @@ impl Home<'_> {
         if !reached {
             return Err(self.ahead(&applied, &ending.position));
         }
-        match replay.finish(&ending.position) {
+        match replay.finish()? {
             Ok(0) => {}
             Ok(commits) => self.opening.actions.push(Action::Replayed { commits }),
             Err(reason) => return Ok(Err(reason)),
         }
         if whole
             && let Index::Sled(index) = &index
-            && let Err(Damage(reason)) = index.compare(&expected)
+            && let Err(damage) = index.compare(&expected)
         {
-            return Ok(Err(reason));
+            return Ok(Err(damage.reason().to_owned()));
         }
         Ok(Ok((index, ending)))
     }
@@ -386,15 +406,22 @@ impl Home<'_> {
         let (index, _, _) = SledIndex::open(&self.index_path, self.options.cache_bytes)
             .map_err(|error| self.refused(error))?;
         let index = Index::Sled(index);
-        let mut replay = Replay::new(&index);
-        let ending = self.journal.read(Position::START, &mut |replayed| {
-            replay.add(replayed);
-            Ok(())
-        })?;
+        let mut replay = Replay::new(&index, self.room());
+        let ending = self
+            .journal
+            .read(Position::START, &mut |replayed| replay.add(replayed))?;
         let commits = replay
-            .finish(&ending.position)
+            .finish()?
             .map_err(|why| self.refused(IndexError::Damaged(why)))?;
         Ok((index, ending, commits))
+    }
+
+    fn room(&self) -> Room<'a> {
+        Room {
+            disk: self.disk,
+            path: self.path,
+            reserve_bytes: self.options.reserve_bytes,
+        }
     }
 
     fn refused(&self, error: IndexError) -> OpenError {
@@ -411,27 +438,57 @@ fn lock_says_open(lock: &HomeLock, boot: &Boot) -> bool {
     lock.index() == &IndexState::Open(boot.clone())
 }
 
+/// What the home's file system has left: sled does not survive a full one.
+struct Room<'a> {
+    disk: &'a dyn Disk,
+    path: &'a Path,
+    reserve_bytes: u64,
+}
+
+impl Room<'_> {
+    fn check(&self, needed: u64) -> Result<(), OpenError> {
+        match self.disk.free(self.path) {
+            Some(free) if free < needed => {
+                let why = disk_is_full(free, needed);
+                let source = io::Error::new(io::ErrorKind::StorageFull, why);
+                Err(OpenError::io("write to", self.path, source))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Room for a batch of these bytes, twice: sled moves older records while it writes.
+    fn check_batch(&self, bytes: usize) -> Result<(), OpenError> {
+        self.check(self.reserve_bytes / OPENING_SHARE + 2 * bytes as u64)
+    }
+}
+
 /// Commits on their way from the journal into an index, many in one batch.
 struct Replay<'a> {
     index: &'a Index,
+    room: Room<'a>,
     changes: Changes,
     bytes: usize,
     commits: u64,
+    /// Behind the last record added: where a record ends, which the end of the journal need not be.
+    end: Option<Position>,
     failed: Option<String>,
 }
 
-impl Replay<'_> {
-    fn new(index: &Index) -> Replay<'_> {
+impl<'a> Replay<'a> {
+    fn new(index: &'a Index, room: Room<'a>) -> Replay<'a> {
         Replay {
             index,
+            room,
             changes: Changes::default(),
             bytes: 0,
             commits: 0,
+            end: None,
             failed: None,
         }
     }
 
-    fn add(&mut self, replayed: Replayed<'_>) {
+    fn add(&mut self, replayed: Replayed<'_>) -> Result<(), OpenError> {
         let values = replayed.effect.records.iter();
         self.bytes += values
             .map(|(key, value)| key.len() + value.as_ref().map_or(0, Value::len))
@@ -439,26 +496,31 @@ impl Replay<'_> {
         self.changes.add(replayed.effect);
         self.commits += 1;
         let full = self.changes.records.len() >= REPLAY_RECORDS || self.bytes >= REPLAY_BYTES;
-        if full && replayed.ends_record {
-            self.apply(replayed.record_end);
+        self.end = Some(replayed.record_end.clone());
+        match full && replayed.ends_record {
+            true => self.apply(),
+            false => Ok(()),
         }
     }
 
-    fn apply(&mut self, position: &Position) {
+    fn apply(&mut self) -> Result<(), OpenError> {
+        self.room.check_batch(self.bytes)?;
         let changes = std::mem::take(&mut self.changes);
         self.bytes = 0;
-        if self.failed.is_none() {
-            self.failed = self.index.apply(changes, position).err();
+        if let (None, Some(end)) = (&self.failed, &self.end) {
+            let applied = self.index.apply(changes, end);
+            self.failed = applied.err().map(|damage| damage.reason().to_owned());
         }
+        Ok(())
     }
 
-    fn finish(mut self, position: &Position) -> Result<u64, String> {
+    fn finish(mut self) -> Result<Result<u64, String>, OpenError> {
         if !self.changes.is_empty() {
-            self.apply(position);
+            self.apply()?;
         }
-        match self.failed {
+        Ok(match self.failed {
             Some(reason) => Err(reason),
             None => Ok(self.commits),
-        }
+        })
     }
 }

@@ -13,6 +13,9 @@ pub struct SledOptions {
     /// A journal shorter than this is read into memory instead of starting sled. The index on disk
     /// then stays behind until the next opening that uses it.
     pub memory_journal_bytes: u64,
+    /// Below so many free bytes nothing is committed any more: sled does not survive a full disk, the
+    /// journal does. Reads go on. A quarter of it must be free to open the index.
+    pub reserve_bytes: u64,
 }
 
 /// sled's cache: its own default of 1 GiB is for machines that do nothing else.
@@ -20,6 +23,10 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Several times the callers a busy server has waiting, and 1 GiB of the largest commits.
 const QUEUE_COMMITS: usize = 1_024;
+
+/// Eight times the largest group: its place in the journal, and what sled writes of it and of older records it
+/// moves, until the next group asks again.
+const RESERVE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// What reads in the time that starting sled takes: about 5 ms of one core.
 const ONE_SHOT_JOURNAL_BYTES: u64 = 4 * 1024 * 1024;
@@ -32,6 +39,7 @@ impl SledOptions {
             queue_commits: QUEUE_COMMITS,
             verify_bytes: u64::MAX,
             memory_journal_bytes: 0,
+            reserve_bytes: RESERVE_BYTES,
         }
     }
 
@@ -42,6 +50,7 @@ impl SledOptions {
             queue_commits: QUEUE_COMMITS,
             verify_bytes: ONE_SHOT_JOURNAL_BYTES,
             memory_journal_bytes: ONE_SHOT_JOURNAL_BYTES,
+            reserve_bytes: RESERVE_BYTES,
         }
     }
 }

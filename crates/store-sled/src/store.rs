@@ -10,7 +10,7 @@ use bowline_store::{
 };
 
 use crate::committer::{self, Answer, Request};
-use crate::index::{Damage, Found, Index};
+use crate::index::{Changes, Damage, Found, Index};
 use crate::journal::{Disk, SystemDisk};
 use crate::lock::{HomeLock, IndexState};
 use crate::open::{Opened, open};
@@ -60,14 +60,16 @@ impl SledStore {
             index: opened.index,
             lock: Mutex::new(opened.lock),
             closed: OnceLock::new(),
+            unknown: OnceLock::new(),
         });
         let (requests, received) = sync_channel(options.queue_commits);
         let journal = opened.journal;
+        let reserve_bytes = options.reserve_bytes;
         let committer = Builder::new()
             .name("store-committer".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || committer::run(&received, journal, shared)
+                move || committer::run(&received, journal, shared, reserve_bytes)
             })
             .map_err(|source| OpenError::io("start a thread for", home, source))?;
         Ok(SledStore {
@@ -104,6 +106,7 @@ impl SledStore {
 
 impl Store for SledStore {
     fn get(&self, key: &Key) -> Result<Option<Value>, StoreError> {
+        self.shared.check_known(key, |unknown| unknown == key)?;
         self.shared.read(|index| index.get(key))
     }
 
@@ -116,7 +119,17 @@ impl Store for SledStore {
         if limit > SCAN_RECORDS_MAX {
             return Err(LimitError::ScanTooLong { records: limit }.into());
         }
-        self.shared.read(|index| index.scan(prefix, after, limit))
+        let found = self.shared.read(|index| index.scan(prefix, after, limit))?;
+        // What is behind the last record of a full scan was not asked for yet.
+        let last = found.last().filter(|_| found.len() == limit);
+        let end = last.map(|(key, _)| key.clone());
+        self.shared
+            .check_known(after.unwrap_or(prefix), |unknown| {
+                unknown.starts_with(prefix)
+                    && after.is_none_or(|after| unknown > after)
+                    && end.as_ref().is_none_or(|end| unknown <= end)
+            })?;
+        Ok(found)
     }
 
     fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
@@ -145,12 +158,14 @@ pub(crate) struct Shared {
     lock: Mutex<HomeLock>,
     /// Why nothing is answered any more.
     closed: OnceLock<String>,
+    /// What a failed sync may have written or not, which only the next opening tells.
+    unknown: OnceLock<(String, Changes)>,
 }
 
 impl Shared {
     fn read<T>(&self, read: impl FnOnce(&Index) -> Found<T>) -> Result<T, StoreError> {
         self.check_open()?;
-        read(&self.index).map_err(|Damage(reason)| self.close(reason))
+        read(&self.index).map_err(|damage| self.close(damage))
     }
 
     pub(crate) fn check_open(&self) -> Result<(), StoreError> {
@@ -163,13 +178,32 @@ impl Shared {
     }
 
     /// Answers nothing any more, and leaves a note that the index must be made again.
-    pub(crate) fn close(&self, reason: String) -> StoreError {
-        let reason = self.closed.get_or_init(|| reason).clone();
+    pub(crate) fn close(&self, damage: Damage) -> StoreError {
+        self.closed.get_or_init(|| damage.reason().to_owned());
         if matches!(self.index, Index::Sled(_)) {
             // Without the note, the next opening finds the damage where this one did.
             let _ = self.lock().set_index(IndexState::Damaged);
         }
-        StoreError::Corrupt { reason }
+        damage.into()
+    }
+
+    /// Leaves records unanswered, of which nobody knows whether they were written.
+    pub(crate) fn leave_unknown(&self, reason: String, changes: Changes) {
+        // The first failed sync stops all writing, so there is no second.
+        let _ = self.unknown.set((reason, changes));
+    }
+
+    /// Refuses to answer if an unknown record from `start` on is among those asked for.
+    fn check_known(&self, start: &Key, asked: impl Fn(&Key) -> bool) -> Result<(), StoreError> {
+        let Some((reason, changes)) = self.unknown.get() else {
+            return Ok(());
+        };
+        match changes.records.range(start..).any(|(key, _)| asked(key)) {
+            false => Ok(()),
+            true => Err(StoreError::Unknown {
+                reason: format!("start again to read it: {reason}"),
+            }),
+        }
     }
 
     pub(crate) fn acknowledge(&self, sequence: u64) {
@@ -188,10 +222,16 @@ impl Drop for Shared {
         let Index::Sled(index) = &mut self.index else {
             return;
         };
-        if index.close().is_ok() && !closed {
-            let lock = self.lock.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let stopped = index.close();
+        let lock = self.lock.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match stopped {
             // A lost note costs a rebuild after the machine stops, nothing else.
-            let _ = lock.set_index_unsynced(IndexState::Clean);
+            Ok(()) if !closed => drop(lock.set_index_unsynced(IndexState::Clean)),
+            Ok(()) => {}
+            // Without the note, the next opening finds what is missing where it looks.
+            Err(_) if index.has_failed() => drop(lock.set_index(IndexState::Damaged)),
+            // Only not synced: it survives anything but power loss, as the note says already.
+            Err(_) => {}
         }
     }
 }

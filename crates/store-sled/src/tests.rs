@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -36,6 +36,9 @@ struct TestDisk(Arc<TestDiskState>);
 
 struct TestDiskState {
     fail_writes: AtomicBool,
+    free: AtomicU64,
+    /// How often the free bytes are asked for before there are none.
+    free_answers: AtomicUsize,
     /// Syncs are counted from 1; this one and all later fail.
     fail_from_sync: AtomicUsize,
     syncs: AtomicUsize,
@@ -47,6 +50,8 @@ impl Default for TestDisk {
     fn default() -> TestDisk {
         TestDisk(Arc::new(TestDiskState {
             fail_writes: AtomicBool::new(false),
+            free: AtomicU64::new(u64::MAX),
+            free_answers: AtomicUsize::new(usize::MAX),
             fail_from_sync: AtomicUsize::new(usize::MAX),
             syncs: AtomicUsize::new(0),
             held: Mutex::new(false),
@@ -75,6 +80,20 @@ impl Disk for TestDisk {
         match number >= self.0.fail_from_sync.load(Ordering::SeqCst) {
             true => Err(io::Error::other("the cable came loose")),
             false => SystemDisk.sync(file),
+        }
+    }
+
+    fn sync_directory(&self, directory: &File) -> io::Result<()> {
+        self.sync(directory)
+    }
+
+    fn free(&self, _: &Path) -> Option<u64> {
+        let left = self.0.free_answers.load(Ordering::SeqCst);
+        let next = left.saturating_sub(1);
+        self.0.free_answers.store(next, Ordering::SeqCst);
+        match left {
+            0 => Some(0),
+            _ => Some(self.0.free.load(Ordering::SeqCst)),
         }
     }
 }
@@ -188,11 +207,18 @@ fn a_failed_sync_is_unknown_to_the_whole_group_and_stops_writing() {
         "{later:?}"
     );
     assert_eq!(store.get(&key("kept")), Ok(Some(value("1"))), "reads go on");
-    assert_eq!(
-        store.get(&key("a")),
-        Ok(None),
-        "what is unknown is not seen"
-    );
+    let unknown = |found: Result<(), StoreError>| {
+        assert!(
+            matches!(found, Err(StoreError::Unknown { .. })),
+            "{found:?}"
+        );
+    };
+    unknown(store.get(&key("b")).map(drop));
+    unknown(store.scan(&key(""), None, 1_000).map(drop));
+    unknown(store.scan(&key("b"), None, 1).map(drop));
+    unknown(store.scan(&key(""), Some(&key("b")), 2).map(drop));
+    let behind = store.scan(&key(""), Some(&key("c")), 1_000).unwrap();
+    assert_eq!(behind.len(), 2, "{behind:?}");
     drop(store);
     let store = reopen(home.path());
     assert_eq!(store.get(&key("kept")), Ok(Some(value("1"))));
@@ -446,4 +472,217 @@ fn a_segment_of_a_newer_format_is_refused_with_both_numbers() {
         ),
         "{error}"
     );
+}
+
+/// Stops between the header of a new segment and the end of its first record, after `kept` bytes of that.
+fn stopped_at_a_rotation(home: &Path, kept: usize) {
+    segmented(home);
+    let options = SledOptions::server();
+    let mut opened = open(home, &options, Box::new(SystemDisk)).unwrap();
+    opened.journal.rotate_at(1);
+    let store = SledStore::start(home, &options, opened).unwrap();
+    store.commit(put("next", "1")).unwrap();
+    drop(store);
+    let next = crate::journal::segment_path(&home.join("journal"), 51);
+    let file = File::options().write(true).open(next).unwrap();
+    file.set_len(84 + kept as u64).unwrap();
+    std::fs::remove_dir_all(home.join("index")).unwrap();
+    // Else the notes say that the commit was acknowledged.
+    std::fs::write(home.join("lock"), "").unwrap();
+}
+
+#[test]
+fn a_home_that_stopped_at_a_rotation_opens_again_and_again() {
+    for kept in [0, 1, 50] {
+        let home = tempfile::tempdir().unwrap();
+        stopped_at_a_rotation(home.path(), kept);
+        let unverified = SledOptions {
+            verify_bytes: 0,
+            ..SledOptions::server()
+        };
+        for options in [SledOptions::server(), SledOptions::server(), unverified] {
+            let store = SledStore::open(home.path(), &options).unwrap();
+            assert_eq!(store.opening().last_commit, 50, "{kept}");
+            assert!(store.get(&key("k49")).unwrap().is_some(), "{kept}");
+        }
+        let store = reopen(home.path());
+        store.commit(put("next", "2")).unwrap();
+        drop(store);
+        assert_eq!(reopen(home.path()).get(&key("next")), Ok(Some(value("2"))));
+    }
+}
+
+#[test]
+fn a_conflict_with_a_commit_that_failed_is_unavailable() {
+    for failing_sync in [false, true] {
+        let home = tempfile::tempdir().unwrap();
+        let disk = TestDisk::default();
+        let store = open_on(home.path(), &disk);
+        store.commit(put("warm", "up")).unwrap();
+        let fail = || match failing_sync {
+            true => disk
+                .0
+                .fail_from_sync
+                .store(disk.syncs() + 1, Ordering::SeqCst),
+            false => disk.0.fail_writes.store(true, Ordering::SeqCst),
+        };
+        let create = |name: &str| put(name, "1").expect_absent(key(name));
+        let commits = vec![create("warm"), create("a"), create("a")];
+        let answers = in_one_group(&store, &disk, &fail, commits);
+        let known = Err(StoreError::Conflict { key: key("warm") });
+        assert_eq!(answers[0], known, "decided against what is there");
+        assert!(answers[1].is_err(), "{:?}", answers[1]);
+        assert!(
+            matches!(answers[2], Err(StoreError::Unavailable { .. })),
+            "{:?}",
+            answers[2]
+        );
+    }
+}
+
+#[test]
+fn a_disk_with_little_room_refuses_commits_and_goes_on_reading() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    let store = open_on(home.path(), &disk);
+    store.commit(put("a", "1")).unwrap();
+    let reserve = SledOptions::server().reserve_bytes;
+    disk.0.free.store(reserve - 1, Ordering::SeqCst);
+    let answers = in_one_group_without_sync(&store, ["b", "b"].map(|name| put(name, "1")));
+    for full in answers {
+        assert!(
+            matches!(&full, Err(StoreError::Unavailable { reason }) if reason.contains("disk is full")),
+            "{full:?}"
+        );
+    }
+    assert_eq!(store.get(&key("a")), Ok(Some(value("1"))));
+    assert_eq!(store.get(&key("b")), Ok(None));
+    drop(store);
+    let store = open_on(home.path(), &disk);
+    assert_eq!(store.opening().actions, [], "it opens all the same");
+    disk.0.free.store(reserve, Ordering::SeqCst);
+    store.commit(put("b", "2")).unwrap();
+}
+
+fn in_one_group_without_sync<const N: usize>(
+    store: &SledStore,
+    commits: [Commit; N],
+) -> [Answer; N] {
+    let submitted = commits.map(|commit| store.submit(commit).unwrap());
+    submitted.map(|answered| answered.recv().unwrap())
+}
+
+#[test]
+fn a_small_reserve_can_be_asked_for() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    disk.0.free.store(1_000_000, Ordering::SeqCst);
+    let options = SledOptions {
+        reserve_bytes: 1_000_000,
+        ..SledOptions::server()
+    };
+    let store = SledStore::open_with(home.path(), &options, Box::new(disk)).unwrap();
+    store.commit(put("a", "1")).unwrap();
+}
+
+#[test]
+fn a_full_disk_keeps_the_old_index_and_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    drop(reopen(home.path()));
+    let disk = TestDisk::default();
+    disk.0.free.store(0, Ordering::SeqCst);
+    std::fs::write(home.path().join("lock"), "").unwrap();
+    for _ in 0..2 {
+        let disk = Box::new(disk.clone());
+        let error = SledStore::open_with(home.path(), &SledOptions::server(), disk).unwrap_err();
+        assert!(error.to_string().contains("disk is full"), "{error}");
+        assert!(home.path().join("index/db").exists());
+    }
+}
+
+/// Fills the disk after each number of questions for its room, which all lie before sled writes.
+#[test]
+fn an_index_half_made_when_the_disk_was_full_is_not_believed() {
+    let home = tempfile::tempdir().unwrap();
+    let store = reopen(home.path());
+    let text = "x".repeat(60_000);
+    for n in 0..300 {
+        store.commit(put(&format!("k{n}"), &text)).unwrap();
+    }
+    drop(store);
+    std::fs::remove_dir_all(home.path().join("index")).unwrap();
+    let mut refused = 0;
+    let store = loop {
+        let disk = TestDisk::default();
+        disk.0.free_answers.store(refused, Ordering::SeqCst);
+        match SledStore::open_with(home.path(), &SledOptions::server(), Box::new(disk)) {
+            Ok(store) => break store,
+            Err(error) => assert!(error.to_string().contains("disk is full"), "{error}"),
+        }
+        if refused > 0 {
+            let (lock, _) = HomeLock::take(home.path()).unwrap();
+            assert_eq!(lock.index(), &IndexState::Damaged, "{refused}");
+        }
+        refused += 1;
+    };
+    assert!(
+        refused > 2,
+        "{refused}: before it was begun, and twice within"
+    );
+    let actions = &store.opening().actions;
+    assert!(
+        matches!(&actions[..], [Action::RebuiltIndex { commits: 300, .. }]),
+        "{actions:?}"
+    );
+    assert!(store.get(&key("k299")).unwrap().is_some());
+    drop(store);
+    assert_eq!(reopen(home.path()).opening().actions, [], "once");
+}
+
+#[test]
+fn a_failed_sync_of_a_new_segment_stops_writing() {
+    // The header's, the directory's.
+    for failing in 1..=2 {
+        let home = tempfile::tempdir().unwrap();
+        let disk = TestDisk::default();
+        let options = SledOptions::server();
+        let mut opened = open(home.path(), &options, Box::new(disk.clone())).unwrap();
+        opened.journal.rotate_at(1);
+        let store = SledStore::start(home.path(), &options, opened).unwrap();
+        store.commit(put("a", "1")).unwrap();
+        let next = disk.syncs() + failing;
+        disk.0.fail_from_sync.store(next, Ordering::SeqCst);
+        let failed = store.commit(put("b", "1"));
+        disk.0.fail_from_sync.store(usize::MAX, Ordering::SeqCst);
+        for answer in [failed, store.commit(put("c", "1"))] {
+            assert!(
+                matches!(answer, Err(StoreError::Unavailable { .. })),
+                "{answer:?}"
+            );
+        }
+        assert_eq!(store.get(&key("b")), Ok(None), "nothing of it was written");
+        drop(store);
+        let store = reopen(home.path());
+        store.commit(put("d", "1")).unwrap();
+        let found = ["a", "b", "c", "d"].map(|name| store.get(&key(name)).unwrap().is_some());
+        assert_eq!(found, [true, false, false, true]);
+    }
+}
+
+#[test]
+fn a_tail_longer_than_any_write_is_damage_and_is_not_read() {
+    // The first is behind all that a segment can have, the second within.
+    for length in [1 << 40, 20 << 20] {
+        let home = tempfile::tempdir().unwrap();
+        reopen(home.path()).commit(put("a", "1")).unwrap();
+        let path = crate::journal::segment_path(&home.path().join("journal"), 1);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_len(length).unwrap();
+        let error = SledStore::open(home.path(), &SledOptions::server()).unwrap_err();
+        assert!(
+            matches!(&error, OpenError::Damaged { why, .. } if why.contains("more than the")),
+            "{error}"
+        );
+        assert_eq!(file.metadata().unwrap().len(), length, "nothing is cut");
+    }
 }

@@ -22,7 +22,8 @@ pub enum StoreError {
         reason: String,
     },
 
-    /// The answer was lost: the commit may have been applied or not. Read again before deciding.
+    /// The answer was lost: the commit may have been applied or not. Read again before deciding; a read that
+    /// fails so asks for a record that the engine itself cannot tell of until it is opened again.
     #[error("outcome of the commit is unknown: {reason}")]
     Unknown {
         /// What went wrong on the way.

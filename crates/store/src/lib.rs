@@ -64,5 +64,7 @@ pub trait Store: Send + Sync {
     /// Commits take effect one after the other. Each append gets the next number of its prefix in that
     /// order: 1, 2, 3 …, without a gap and never twice, whatever is deleted or restarted in between.
     /// After [`StoreError::Unknown`] the commit may have been applied or not: read again before deciding.
+    /// An engine that cannot tell either takes no commit from then on, and answers reads of the records in
+    /// question with [`StoreError::Unknown`] or nothing at all, until it is opened again.
     fn commit(&self, commit: Commit) -> Result<Committed, StoreError>;
 }

@@ -15,9 +15,23 @@ use crate::journal::Position;
 /// What a read found: a record, none, or something that was never written.
 pub(crate) type Found<T> = Result<T, Damage>;
 
-/// What was read is not what was written.
+/// Why the index cannot be used any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Damage(pub(crate) String);
+pub(crate) enum Damage {
+    /// What was read is not what was written.
+    Wrong(String),
+    /// There was no room for what had to be written.
+    DiskFull(String),
+}
+
+impl Damage {
+    /// What happened, in words.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Damage::Wrong(reason) | Damage::DiskFull(reason) => reason,
+        }
+    }
+}
 
 /// Changes not yet in the index, each record once and in key order.
 #[derive(Debug, Default)]
@@ -74,7 +88,7 @@ impl Index {
     }
 
     /// Applies all changes, and that the journal was applied up to `position`, or nothing.
-    pub(crate) fn apply(&self, changes: Changes, position: &Position) -> Result<(), String> {
+    pub(crate) fn apply(&self, changes: Changes, position: &Position) -> Found<()> {
         match self {
             Index::Sled(index) => index.apply(&changes, position),
             Index::Memory(index) => {
@@ -108,7 +122,10 @@ impl View for GroupView<'_> {
 }
 
 impl From<Damage> for StoreError {
-    fn from(Damage(reason): Damage) -> StoreError {
-        StoreError::Corrupt { reason }
+    fn from(damage: Damage) -> StoreError {
+        match damage {
+            Damage::Wrong(reason) => StoreError::Corrupt { reason },
+            Damage::DiskFull(reason) => StoreError::Unavailable { reason },
+        }
     }
 }

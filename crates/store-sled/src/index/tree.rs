@@ -10,6 +10,7 @@ use std::ops::Bound;
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bowline_store::{Key, Value};
@@ -29,6 +30,9 @@ const FLUSH_EVERY_MS: u64 = 500;
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
+/// How often the files are synced anew when one of them is gone before its turn.
+const SYNC_ATTEMPTS: u32 = 3;
+
 const CHECKSUM_BYTES: usize = 4;
 
 /// The index on disk.
@@ -36,6 +40,8 @@ pub(crate) struct SledIndex {
     path: PathBuf,
     /// None once closed.
     database: Option<sled::Db>,
+    /// Whether a call of sled has failed, after which nothing more is asked of it.
+    failed: AtomicBool,
 }
 
 /// Why the index did not open.
@@ -75,6 +81,7 @@ impl SledIndex {
         let index = SledIndex {
             path: path.to_owned(),
             database: Some(database),
+            failed: AtomicBool::new(false),
         };
         let applied = index.applied()?;
         Ok((index, applied, removed))
@@ -83,14 +90,14 @@ impl SledIndex {
     fn tree(&self) -> Found<&sled::Tree> {
         match &self.database {
             Some(database) => Ok(database),
-            None => Err(Damage("the index is closed".to_owned())),
+            None => Err(Damage::Wrong("the index is closed".to_owned())),
         }
     }
 
     pub(crate) fn get(&self, key: &Key) -> Found<Option<Value>> {
         let tree = self.tree()?;
         let name = name(RECORD, key.as_bytes());
-        let Some(bytes) = guarded(|| tree.get(&name))? else {
+        let Some(bytes) = self.guarded(|| tree.get(&name))? else {
             return Ok(None);
         };
         Ok(Some(self.value(key, unseal(&name, &bytes))?))
@@ -109,9 +116,9 @@ impl SledIndex {
             _ => Bound::Included(within.clone()),
         };
         let mut found = Vec::new();
-        let mut records = guarded(|| Ok(tree.range((start, Bound::Unbounded))))?;
+        let mut records = self.guarded(|| Ok(tree.range((start, Bound::Unbounded))))?;
         while found.len() < limit {
-            let Some((name, bytes)) = guarded(|| records.next().transpose())? else {
+            let Some((name, bytes)) = self.guarded(|| records.next().transpose())? else {
                 break;
             };
             if !name.starts_with(&within) {
@@ -128,7 +135,7 @@ impl SledIndex {
     pub(crate) fn last_number(&self, prefix: &Key) -> Found<u64> {
         let tree = self.tree()?;
         let name = name(NUMBER, prefix.as_bytes());
-        let Some(bytes) = guarded(|| tree.get(&name))? else {
+        let Some(bytes) = self.guarded(|| tree.get(&name))? else {
             return Ok(0);
         };
         let number = unseal(&name, &bytes).and_then(|bytes| bytes.try_into().ok());
@@ -137,8 +144,8 @@ impl SledIndex {
             .ok_or_else(|| self.damage(format!("the last number under {prefix}")))
     }
 
-    pub(crate) fn apply(&self, changes: &Changes, position: &Position) -> Result<(), String> {
-        let tree = self.tree().map_err(|Damage(reason)| reason)?;
+    pub(crate) fn apply(&self, changes: &Changes, position: &Position) -> Found<()> {
+        let tree = self.tree()?;
         let mut batch = sled::Batch::default();
         for (key, value) in &changes.records {
             let name = name(RECORD, key.as_bytes());
@@ -158,7 +165,7 @@ impl SledIndex {
         let name = name(APPLIED, &[]);
         let sealed = seal(&name, &encode(position));
         batch.insert(name, sealed);
-        guarded(|| tree.apply_batch(batch)).map_err(|Damage(reason)| reason)
+        self.guarded(|| tree.apply_batch(batch))
     }
 
     /// Checks that the index holds exactly what all changes together leave.
@@ -180,7 +187,7 @@ impl SledIndex {
             }
         }
         let tree = self.tree()?;
-        let found = guarded(|| Ok(tree.len()))?;
+        let found = self.guarded(|| Ok(tree.len()))?;
         // The last one says how far the journal was applied; it is missing while there is nothing to say.
         let expected = present + expected.numbers.len();
         if found != expected + 1 && (found, expected) != (0, 0) {
@@ -195,14 +202,16 @@ impl SledIndex {
 
     /// What of the journal is in here; the start of the journal in an index that was just begun.
     fn applied(&self) -> Result<Position, IndexError> {
-        let damaged = |Damage(reason)| IndexError::Damaged(reason);
+        let damaged = |damage: Damage| IndexError::Damaged(damage.reason().to_owned());
         let tree = self.tree().map_err(damaged)?;
         let name = name(APPLIED, &[]);
-        match guarded(|| tree.get(&name)).map_err(damaged)? {
+        match self.guarded(|| tree.get(&name)).map_err(damaged)? {
             Some(bytes) => unseal(&name, &bytes)
                 .and_then(decode)
                 .ok_or_else(|| damaged(self.damage("how far the journal was applied".to_owned()))),
-            None if guarded(|| tree.first()).map_err(damaged)?.is_none() => Ok(Position::START),
+            None if self.guarded(|| tree.first()).map_err(damaged)?.is_none() => {
+                Ok(Position::START)
+            }
             None => Err(damaged(self.damage(
                 "it does not say how far the journal was applied".to_owned(),
             ))),
@@ -216,24 +225,77 @@ impl SledIndex {
     }
 
     fn damage(&self, what: String) -> Damage {
-        Damage(format!("index {}: {what}", self.path.display()))
+        Damage::Wrong(format!("index {}: {what}", self.path.display()))
     }
 
     /// Closes sled and syncs its files: an index that survives power loss, unless this fails.
     pub(crate) fn close(&mut self) -> io::Result<()> {
-        let Some(database) = self.database.take() else {
+        if self.database.is_none() && !self.has_failed() {
             return Ok(());
-        };
-        let flushed = guarded(|| database.flush().map(|_| ()));
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(database)));
-        if let Err(Damage(reason)) = flushed {
-            return Err(io::Error::other(reason));
         }
-        if dropped.is_err() {
-            return Err(io::Error::other("sled panicked while closing"));
+        self.stop()?;
+        // A thread of sled may still take away a file that it has replaced.
+        for _ in 1..SYNC_ATTEMPTS {
+            match sync_tree(&self.path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                decided => return decided,
+            }
         }
         sync_tree(&self.path)
     }
+
+    /// Whether a call of sled has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Stops sled in good order; or, once it has failed, leaves it where it is: it would wait in its own
+    /// drop for writes that never come. Its files are made again before anyone opens them.
+    fn stop(&mut self) -> io::Result<()> {
+        let Some(database) = self.database.take() else {
+            return Ok(());
+        };
+        let flushed = match self.has_failed() {
+            true => Err(Damage::Wrong("index: sled had failed before".to_owned())),
+            false => self.guarded(|| database.flush().map(|_| ())),
+        };
+        if let Err(damage) = flushed {
+            std::mem::forget(database);
+            return Err(io::Error::other(damage.reason().to_owned()));
+        }
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(database)));
+        dropped.map_err(|_| {
+            self.failed.store(true, Ordering::Relaxed);
+            io::Error::other("sled panicked while closing")
+        })
+    }
+
+    /// Calls sled, which may panic where it should return.
+    fn guarded<T>(&self, call: impl FnOnce() -> sled::Result<T>) -> Found<T> {
+        let damage = match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(sled::Error::Io(error))) if is_full(&error) => {
+                Damage::DiskFull(format!("the disk is full, free some: index: {error}"))
+            }
+            Ok(Err(error)) => Damage::Wrong(format!("index: {error}")),
+            Err(panic) => Damage::Wrong(format!("index: sled panicked: {}", message(&*panic))),
+        };
+        self.failed.store(true, Ordering::Relaxed);
+        Err(damage)
+    }
+}
+
+impl Drop for SledIndex {
+    fn drop(&mut self) {
+        // What it could not write is in the journal.
+        let _ = self.stop();
+    }
+}
+
+/// Whether there is no room, on the disk or for this user.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), QuotaExceeded | StorageFull)
 }
 
 /// The name in the tree: what kind of thing, and its own name.
@@ -286,18 +348,6 @@ fn decode(bytes: &[u8]) -> Option<Position> {
         offset: numbers.next()?,
         link: link.try_into().ok()?,
     })
-}
-
-/// Calls sled, which may panic where it should return.
-fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Found<T> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Damage(format!("index: {error}"))),
-        Err(panic) => Err(Damage(format!(
-            "index: sled panicked: {}",
-            message(&*panic)
-        ))),
-    }
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> String {
@@ -379,4 +429,53 @@ fn sync_tree(path: &Path) -> io::Result<()> {
         }
     }
     File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether sled keeps its files open: it locks the one that holds the log, and its threads let that go
+    /// a little after the last handle is dropped.
+    fn stays_open(path: &Path, patience: Duration) -> bool {
+        let started = Instant::now();
+        let locked = || {
+            let log = File::open(path.join("db")).unwrap();
+            log.try_lock_shared().is_err()
+        };
+        while locked() {
+            if started.elapsed() > patience {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    #[test]
+    fn sled_is_not_dropped_once_it_has_failed() {
+        for failing in [false, true] {
+            for closing in [false, true] {
+                let home = tempfile::tempdir().unwrap();
+                let (mut index, ..) = SledIndex::open(home.path(), 1 << 20).unwrap();
+                if failing {
+                    let full = io::Error::from(io::ErrorKind::StorageFull);
+                    let failed = index.guarded::<()>(|| Err(sled::Error::Io(full)));
+                    assert!(
+                        matches!(&failed, Err(Damage::DiskFull(reason)) if reason.contains("disk is full")),
+                        "{failed:?}"
+                    );
+                }
+                if closing {
+                    assert_eq!(index.close().is_err(), failing);
+                }
+                drop(index);
+                let patience = match failing {
+                    true => Duration::from_millis(200),
+                    false => Duration::from_secs(10),
+                };
+                assert_eq!(stays_open(home.path(), patience), failing);
+            }
+        }
+    }
 }

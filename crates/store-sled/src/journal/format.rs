@@ -28,6 +28,9 @@ const CHECKSUM_BYTES: usize = 32;
 /// The longest payload believed: over twice what the largest group takes.
 const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// The longest record, and so the longest that a cut-off write can be.
+pub(crate) const RECORD_BYTES_MAX: usize = HEAD_BYTES + PAYLOAD_BYTES_MAX + CHECKSUM_BYTES;
+
 const DELETED: u8 = 0;
 const WRITTEN: u8 = 1;
 
@@ -197,6 +200,16 @@ impl Record<'_> {
             bytes: HEAD_BYTES + length + CHECKSUM_BYTES,
             payload,
         })
+    }
+
+    /// How long the record says that it is, if the bytes begin like one.
+    pub(crate) fn claimed_bytes(bytes: &[u8]) -> Option<usize> {
+        let mut reader = Reader(bytes);
+        if reader.take(4)? != RECORD_MARK {
+            return None;
+        }
+        let length = reader.u32()? as usize;
+        (length <= PAYLOAD_BYTES_MAX).then_some(HEAD_BYTES + length + CHECKSUM_BYTES)
     }
 
     /// The number of its last commit; none if the numbers run out.

@@ -81,11 +81,18 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), OpenError> {
         .map_err(|source| OpenError::io("sync", path, source))
 }
 
+/// How a file system with too little room is refused.
+pub(crate) fn disk_is_full(free: u64, needed: u64) -> String {
+    format!("the disk is full, free some: it has {free} bytes left, and {needed} are needed")
+}
+
 /// Why a group is not in the journal.
 #[derive(Debug)]
 pub(crate) enum AppendError {
     /// Nothing of it is left there; the next group may succeed.
     NotWritten(io::Error),
+    /// Nothing of it is there, but a sync failed. Nothing may be written after it.
+    Stopped(io::Error),
     /// It may or may not survive. Nothing may be written after it.
     Unknown(io::Error),
 }
@@ -171,7 +178,7 @@ impl Journal {
         // 1. A segment to write to.
         let file = match self.file.take() {
             Some(file) if self.position.offset < self.segment_bytes => file,
-            _ => self.begin_segment().map_err(AppendError::NotWritten)?,
+            _ => self.begin_segment()?,
         };
         let file = self.file.insert(file);
 
@@ -196,7 +203,7 @@ impl Journal {
     }
 
     /// The file, the header and the name are durable before a record is written.
-    fn begin_segment(&mut self) -> io::Result<File> {
+    fn begin_segment(&mut self) -> Result<File, AppendError> {
         let first = self.position.sequence + 1;
         let path = segment_path(&self.directory, first);
         // Truncates: a file of this name can only be what an earlier attempt left.
@@ -206,21 +213,39 @@ impl Journal {
             .create(true)
             .truncate(true)
             .mode(0o600)
-            .open(&path)?;
+            .open(&path)
+            .map_err(AppendError::NotWritten)?;
         let header = Header {
             format: FORMAT,
             first,
             previous: self.position.link,
         };
-        self.disk.write(&file, &header.encode(), 0)?;
-        self.disk.sync(&file)?;
-        self.disk.sync(&File::open(&self.directory)?)?;
+        self.disk
+            .write(&file, &header.encode(), 0)
+            .map_err(AppendError::NotWritten)?;
+        // A failed sync may not be asked again: the next would succeed over what was lost.
+        self.disk.sync(&file).map_err(AppendError::Stopped)?;
+        self.sync_names(&self.directory)?;
         if let Some(home) = self.directory.parent().filter(|_| first == 1) {
-            self.disk.sync(&File::open(home)?)?;
+            self.sync_names(home)?;
         }
         self.position.segment = first;
         self.position.offset = HEADER_BYTES as u64;
         Ok(file)
+    }
+}
+
+impl Journal {
+    fn sync_names(&self, path: &Path) -> Result<(), AppendError> {
+        let directory = File::open(path).map_err(AppendError::NotWritten)?;
+        self.disk
+            .sync_directory(&directory)
+            .map_err(AppendError::Stopped)
+    }
+
+    /// How many bytes the file system still takes; none where it does not tell.
+    pub(crate) fn free(&self) -> Option<u64> {
+        self.disk.free(&self.directory)
     }
 }
 

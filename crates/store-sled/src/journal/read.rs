@@ -7,9 +7,17 @@ use std::path::{Path, PathBuf};
 
 use bowline_store::Effect;
 
-use super::format::{FORMAT, HEADER_BYTES, Header, RECORD_MARK, Record};
-use super::{Position, segment_path};
+use super::format::{FORMAT, HEADER_BYTES, Header, RECORD_BYTES_MAX, RECORD_MARK, Record};
+use super::{Position, SEGMENT_BYTES, segment_path};
 use crate::OpenError;
+
+/// The longest that a segment grows: a record is begun while it is shorter than [`SEGMENT_BYTES`]. Longer files
+/// are refused unread, whatever their length says.
+const SEGMENT_BYTES_MAX: u64 = SEGMENT_BYTES + RECORD_BYTES_MAX as u64;
+
+/// How many bytes of records that may be whole are checked behind a damaged one, about 0.1 s of hashing: values
+/// can be made to look like the beginnings of a million records.
+const SEARCH_BYTES: usize = 4 * RECORD_BYTES_MAX;
 
 /// A segment's file.
 #[derive(Clone, Debug)]
@@ -154,10 +162,17 @@ fn read_segment(
         true => ending.position.offset,
         false => 0,
     };
-    let bytes = read_from(segment, from.saturating_sub(32))?;
-    let base = from.saturating_sub(32);
     let damaged =
         |offset: u64, why: &str| Err(OpenError::damaged(&segment.path, offset, why.into()));
+    if segment.bytes > SEGMENT_BYTES_MAX {
+        let why = format!(
+            "the segment has {} bytes, more than the {SEGMENT_BYTES_MAX} that one can have",
+            segment.bytes
+        );
+        return damaged(from, &why);
+    }
+    let bytes = read_from(segment, from.saturating_sub(32))?;
+    let base = from.saturating_sub(32);
 
     // 2. The header, or the link that the position remembers.
     let mut offset = from;
@@ -252,37 +267,115 @@ fn end_at(
         "the record's checksum does not hold, and another segment follows".to_owned()
     } else if next <= acknowledged {
         format!("the record's checksum does not hold, and commit {next} in it was acknowledged")
-    } else if let Some(behind) = whole_record_behind(rest) {
+    } else if rest.len() > RECORD_BYTES_MAX {
         format!(
-            "the record's checksum does not hold, and a whole one follows at offset {}",
-            offset + behind
+            "the record's checksum does not hold, and {} bytes follow, more than the {RECORD_BYTES_MAX} of one write",
+            rest.len()
         )
     } else {
-        ending.torn = Some(TornTail {
-            path: segment.path.clone(),
-            offset,
-            bytes: rest.len() as u64,
-        });
-        return Ok(());
+        match whole_record_behind(rest, SEARCH_BYTES) {
+            Behind::Whole(behind) => format!(
+                "the record's checksum does not hold, and a whole one follows at offset {}",
+                offset + behind
+            ),
+            Behind::TooMany => {
+                "the record's checksum does not hold, and too much behind it looks like a whole one"
+                    .to_owned()
+            }
+            Behind::Nothing => {
+                ending.torn = Some(TornTail {
+                    path: segment.path.clone(),
+                    offset,
+                    bytes: rest.len() as u64,
+                });
+                return Ok(());
+            }
+        }
     };
     Err(OpenError::damaged(&segment.path, offset, why))
 }
 
+/// What is behind a damaged record.
+#[derive(Debug, PartialEq, Eq)]
+enum Behind {
+    /// No whole record.
+    Nothing,
+    /// A whole record, so many bytes behind the damaged one's beginning.
+    Whole(u64),
+    /// More that looks like a record than is checked.
+    TooMany,
+}
+
 /// Where the next whole record begins, seeking byte by byte: the damaged one's length cannot be trusted.
-fn whole_record_behind(rest: &[u8]) -> Option<u64> {
+/// No more than `budget` bytes of candidates are checked.
+fn whole_record_behind(rest: &[u8], budget: usize) -> Behind {
+    let mut left = budget;
     let candidates = rest.windows(RECORD_MARK.len()).enumerate().skip(1);
-    let mut marks = candidates.filter(|(_, window)| *window == RECORD_MARK);
-    let found = marks.find(|(at, _)| Record::decode(&rest[*at..]).is_some());
-    found.map(|(at, _)| at as u64)
+    for (at, _) in candidates.filter(|(_, window)| *window == RECORD_MARK) {
+        let candidate = &rest[at..];
+        let Some(bytes) =
+            Record::claimed_bytes(candidate).filter(|bytes| *bytes <= candidate.len())
+        else {
+            continue;
+        };
+        if bytes > left {
+            return Behind::TooMany;
+        }
+        left -= bytes;
+        if Record::decode(candidate).is_some() {
+            return Behind::Whole(at as u64);
+        }
+    }
+    Behind::Nothing
 }
 
 fn read_from(segment: &Segment, offset: u64) -> Result<Vec<u8>, OpenError> {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(&segment.path)?;
         file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = Vec::with_capacity(segment.bytes.saturating_sub(offset) as usize);
-        file.read_to_end(&mut bytes)?;
+        // No more than the length that was checked; the file is ours and does not grow meanwhile.
+        let length = segment.bytes.saturating_sub(offset);
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.take(length).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     read().map_err(|source| OpenError::io("read", &segment.path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::format::RecordBuilder;
+
+    /// Bytes that look like so many records, each of which says that it has `length` bytes of payload.
+    fn lookalikes(count: usize, length: u32) -> Vec<u8> {
+        let mut bytes = vec![0];
+        for _ in 0..count {
+            bytes.extend_from_slice(RECORD_MARK);
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(&[1; 52]);
+        }
+        bytes.resize(bytes.len() + length as usize + 32, 1);
+        bytes
+    }
+
+    #[test]
+    fn a_whole_record_is_found_behind_what_only_looks_like_one() {
+        let mut bytes = lookalikes(3, 100);
+        let at = bytes.len() as u64;
+        let mut record = RecordBuilder::default();
+        record.clear();
+        record.push(&Effect::default());
+        bytes.extend_from_slice(record.finish(1, 0, &[0; 32]).0);
+        assert_eq!(whole_record_behind(&bytes, 10_000), Behind::Whole(at));
+        bytes.pop();
+        assert_eq!(whole_record_behind(&bytes, 10_000), Behind::Nothing);
+    }
+
+    #[test]
+    fn the_search_ends_with_its_budget() {
+        let bytes = lookalikes(50, 10_000);
+        assert_eq!(whole_record_behind(&bytes, 1_000_000), Behind::Nothing);
+        assert_eq!(whole_record_behind(&bytes, 100_000), Behind::TooMany);
+    }
 }
