@@ -359,7 +359,7 @@ mod tests {
     }
 
     fn tried(named: Option<&Path>, pairs: &[(&str, &str)]) -> Vec<String> {
-        candidates(named, Path::new("/work"), &variables(pairs))
+        candidates(named, Path::new("/base"), &variables(pairs))
             .iter()
             .map(|candidate| candidate.path.display().to_string())
             .collect()
@@ -372,7 +372,7 @@ mod tests {
             ("XDG_DATA_HOME", "/x"),
             ("HOME", "/h"),
         ];
-        assert_eq!(tried(Some(Path::new("sub/home")), &all), ["/work/sub/home"]);
+        assert_eq!(tried(Some(Path::new("sub/home")), &all), ["/base/sub/home"]);
         assert_eq!(tried(None, &all), ["/b"]);
     }
 

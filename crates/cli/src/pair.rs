@@ -229,14 +229,14 @@ mod tests {
     #[test]
     fn a_name_is_a_file_stem_with_or_without_its_directory_and_end() {
         for name in ["web-1", "web-1.crt"] {
-            let files = PairFiles::of(name, Path::new("/work"));
-            assert_eq!(files.certificate, Path::new("/work/web-1.crt"));
-            assert_eq!(files.chain, Path::new("/work/web-1.chain.crt"));
-            assert_eq!(files.key, Path::new("/work/web-1.key"));
+            let files = PairFiles::of(name, Path::new("/base"));
+            assert_eq!(files.certificate, Path::new("/base/web-1.crt"));
+            assert_eq!(files.chain, Path::new("/base/web-1.chain.crt"));
+            assert_eq!(files.key, Path::new("/base/web-1.key"));
         }
         assert_eq!(
-            PairFiles::of("certs/web.example", Path::new("/work")).key,
-            Path::new("/work/certs/web.example.key")
+            PairFiles::of("certs/web.example", Path::new("/base")).key,
+            Path::new("/base/certs/web.example.key")
         );
         assert_eq!(
             PairFiles::around(Path::new("/etc/web.example.crt")).key,
