@@ -185,6 +185,7 @@ impl Operation for Authorize {
             &self.action,
             &self.resource,
             &given,
+            now,
             self.explain,
         ) {
             Ok(decided) => decided,
@@ -296,6 +297,10 @@ impl Decided {
 
 impl Service {
     /// What the policies of a session say to an action. The role is read now: a change of its policies acts at once.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one part of the question"
+    )]
     pub(crate) fn evaluate(
         &self,
         session: &Session,
@@ -303,6 +308,7 @@ impl Service {
         action: &str,
         resource: &str,
         given: &BTreeMap<String, ContextValue>,
+        now: Time,
         traced: bool,
     ) -> Result<Decided, Error> {
         let claims = session.claims();
@@ -312,7 +318,7 @@ impl Service {
                 role: claims.role_name.clone(),
             })?;
         let layers = session.layers(&role, None)?;
-        let mut context = session.context_keys(self.now());
+        let mut context = session.context_keys(now);
         for (key, value) in given {
             // Nothing a relying service sends may stand in for what the session itself says.
             if RESERVED

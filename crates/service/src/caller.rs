@@ -109,10 +109,12 @@ impl Service {
         resource: &str,
         keys: &BTreeMap<String, ContextValue>,
     ) -> Result<(), Error> {
+        let now = self.now();
         let because = match caller {
             Caller::Operator => return Ok(()),
             Caller::Session { session, source } => {
-                let decided = self.evaluate(session, *source, action, resource, keys, false)?;
+                let decided =
+                    self.evaluate(session, *source, action, resource, keys, now, false)?;
                 if decided.decision.is_allowed() {
                     return Ok(());
                 }
@@ -129,7 +131,7 @@ impl Service {
             action: action.into(),
             resource: resource.clone(),
         };
-        self.commit(Commit::new(), caller, self.now(), event)?;
+        self.commit(Commit::new(), caller, now, event)?;
         Err(Error::NotAuthorized {
             caller: caller.describe(),
             action: action.into(),

@@ -8,7 +8,7 @@ use crate::certificates::RenewCertificate;
 use crate::error::Error;
 use crate::keys::PrivateKey;
 use crate::sessions::{PATH, SessionCredentials};
-use crate::verify::certificates_from;
+use crate::verify::{certificates_from, is_der};
 use crate::wire::WireRequest;
 
 /// A certification request for a key, DER. It asks for nothing: what the certificate says is decided by the CA.
@@ -22,7 +22,7 @@ pub fn certification_request(key: &PrivateKey) -> Result<Vec<u8>, Error> {
 
 /// Reads a certification request from a file, PEM or DER.
 pub fn certification_request_from_file(bytes: &[u8]) -> Result<Vec<u8>, Error> {
-    if bytes.first() == Some(&0x30) {
+    if is_der(bytes) {
         return Ok(bytes.to_vec());
     }
     let blocks = pem::decode(bytes)?;

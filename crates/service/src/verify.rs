@@ -96,7 +96,22 @@ pub(crate) fn crls_from(bytes: &[u8]) -> Result<Vec<CertificateList>, Error> {
     Ok(lists)
 }
 
-/// A SEQUENCE with a long length; no PEM text begins so.
-fn is_der(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x30, 0x80..=0x84, ..])
+/// A SEQUENCE whose length is no character, so no text begins so. The smallest thing read here, a request for an
+/// Ed25519 key without a subject, has 127 octets inside.
+pub(crate) fn is_der(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x30, 0x7f..=0x84, ..])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::keys::{KeySpec, PrivateKey};
+    use crate::requests::{certification_request, certification_request_from_file};
+
+    #[test]
+    fn the_smallest_request_is_read_as_der() {
+        let key = PrivateKey::generate(KeySpec::Ed25519).unwrap();
+        let csr = certification_request(&key).unwrap();
+        assert_eq!(csr[1], 0x7f);
+        assert_eq!(certification_request_from_file(&csr).unwrap(), csr);
+    }
 }

@@ -388,20 +388,7 @@ fn a_session_may_do_on_the_control_plane_what_its_policies_allow() {
     let credentials = world
         .exchange(&world.issue("web-1", &["reader"]), "reader")
         .unwrap();
-    let mut request = WireRequest {
-        method: "POST".into(),
-        target: "/v1/list-certificates".into(),
-        headers: vec![("host".into(), "ca.test".into())],
-        body: b"{}".to_vec(),
-    };
-    sign_request(
-        &mut request,
-        &credentials,
-        "us-east-1",
-        "bowline",
-        world.clock.now(),
-    )
-    .unwrap();
+    let request = world.signed_call(&credentials);
     let caller = world.service.identify(&request, None).unwrap();
     let refused = ListCertificates::default()
         .run(&world.service, &caller)

@@ -5,7 +5,7 @@ use bowline_service::{
     IssueCertificate, KeySpec, Kind, ListAssumableRoles, Moment, Operation, PrivateKey,
     RenewCertificate, RevocationReason, RevokeCertificate, ShowProfile, ShowRevocationList,
     SignedPayload, UpdateProfile, UpdateTrustAnchor, WireRequest, certification_request,
-    renewal_proof, sign_request,
+    renewal_proof,
 };
 
 use crate::world::{Holder, World};
@@ -21,20 +21,7 @@ fn session(world: &World, name: &str, policy: &str) -> Caller {
     };
     role.run(&world.service, &OPERATOR).unwrap();
     let credentials = world.exchange(&world.issue(name, &[name]), name).unwrap();
-    let mut request = WireRequest {
-        method: "POST".into(),
-        target: "/v1/anything".into(),
-        headers: vec![("host".into(), "ca.test".into())],
-        body: b"{}".to_vec(),
-    };
-    sign_request(
-        &mut request,
-        &credentials,
-        "us-east-1",
-        "bowline",
-        world.clock.now(),
-    )
-    .unwrap();
+    let request = world.signed_call(&credentials);
     world.service.identify(&request, None).unwrap()
 }
 
@@ -309,19 +296,7 @@ fn a_signature_for_one_service_opens_no_other() {
         .unwrap();
     let request = world.signed_get(&credentials);
     let ask = |action: &str, service: Option<&str>| {
-        let ask = Authorize {
-            method: request.method.clone(),
-            target: request.target.clone(),
-            headers: request.headers.clone(),
-            payload_sha256: None,
-            action: action.into(),
-            service: service.map(str::to_owned),
-            resource: "arn:aws:s3:::data/report.csv".into(),
-            context: std::collections::BTreeMap::new(),
-            source_ip: None,
-            tls: true,
-            explain: false,
-        };
+        let ask = question(&request, action, service, "arn:aws:s3:::data/report.csv");
         ask.run(&world.service, &OPERATOR).unwrap().code
     };
     assert_eq!(ask("s3:GetObject", None), None);
@@ -376,19 +351,7 @@ fn a_question_is_about_an_action_and_an_arn() {
         .unwrap();
     let request = world.signed_get(&credentials);
     let ask = |action: &str, resource: &str| {
-        let ask = Authorize {
-            method: request.method.clone(),
-            target: request.target.clone(),
-            headers: request.headers.clone(),
-            payload_sha256: None,
-            action: action.into(),
-            service: Some("s3".into()),
-            resource: resource.into(),
-            context: std::collections::BTreeMap::new(),
-            source_ip: None,
-            tls: true,
-            explain: false,
-        };
+        let ask = question(&request, action, Some("s3"), resource);
         ask.run(&world.service, &OPERATOR)
     };
     let answer = ask("s3:GetObject", "arn:aws:s3:::data/x").unwrap();
@@ -426,20 +389,7 @@ fn sessions_do_not_come_back_when_an_anchor_does() {
         update.run(&world.service, &OPERATOR).unwrap();
     }
     let who = |credentials| {
-        let mut request = WireRequest {
-            method: "POST".into(),
-            target: "/v1/anything".into(),
-            headers: vec![("host".into(), "ca.test".into())],
-            body: b"{}".to_vec(),
-        };
-        sign_request(
-            &mut request,
-            credentials,
-            "us-east-1",
-            "bowline",
-            world.clock.now(),
-        )
-        .unwrap();
+        let request = world.signed_call(credentials);
         world.service.identify(&request, None).map(|_| ())
     };
     assert_eq!(code(who(&old).unwrap_err()), "session_ended_by_anchor");
@@ -516,4 +466,26 @@ fn a_home_whose_root_is_kept_outside_still_has_a_crl_of_the_root() {
     };
     assert_eq!(list("root").unwrap().entries, 0);
     assert_eq!(list("issuing").unwrap().number, 1);
+}
+
+/// What a relying service asks about a request it received.
+fn question(
+    request: &WireRequest,
+    action: &str,
+    service: Option<&str>,
+    resource: &str,
+) -> Authorize {
+    Authorize {
+        method: request.method.clone(),
+        target: request.target.clone(),
+        headers: request.headers.clone(),
+        payload_sha256: None,
+        action: action.into(),
+        service: service.map(str::to_owned),
+        resource: resource.into(),
+        context: std::collections::BTreeMap::new(),
+        source_ip: None,
+        tls: true,
+        explain: false,
+    }
 }

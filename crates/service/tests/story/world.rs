@@ -190,4 +190,23 @@ impl World {
         .unwrap();
         request
     }
+
+    /// A request to the control plane, signed with credentials.
+    pub fn signed_call(&self, credentials: &SessionCredentials) -> WireRequest {
+        let mut request = WireRequest {
+            method: "POST".into(),
+            target: "/v1/list-certificates".into(),
+            headers: vec![("host".into(), "ca.test".into())],
+            body: b"{}".to_vec(),
+        };
+        sign_request(
+            &mut request,
+            credentials,
+            "us-east-1",
+            "bowline",
+            self.clock.now(),
+        )
+        .unwrap();
+        request
+    }
 }
