@@ -41,7 +41,8 @@ impl Scene {
         Scene::on(Arc::new(MemoryStore::new()), None)
     }
 
-    fn on(store: Arc<dyn Store>, directory: Option<TempDir>) -> Scene {
+    /// On any engine.
+    pub fn on(store: Arc<dyn Store>, directory: Option<TempDir>) -> Scene {
         let entropy = SystemEntropy;
         let (unseal, _) = UnsealKey::generate(&entropy as &dyn Entropy);
         let service = Service::new(

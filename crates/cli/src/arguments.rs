@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    anchor, ca, cert, conformance, credential_process, credentials, init, issue, profile,
-    quickstart, role, serve, session, verify,
+    anchor, audit, backup, ca, cert, conformance, credential_process, credentials, doctor, init,
+    issue, profile, quickstart, restore, role, serve, session, subject, verify,
 };
 use crate::context::Context;
 use crate::error::Error;
@@ -41,7 +41,8 @@ First steps:
 
 Exit codes: 0 done, 2 the command line does not read, 3 invalid,
 4 certificate or signature not accepted, 5 not allowed, 6 not found,
-7 exists or changed meanwhile, 8 a limit, 70 our fault, 75 try again later.
+7 exists or changed meanwhile, 8 a limit, 70 our fault, 75 try again later;
+`doctor` and `cert needs-renewal` have their own.
 Nothing is ever asked, and nothing is printed in colour.";
 
 /// What every command takes.
@@ -182,7 +183,12 @@ commands! {
     Anchor(anchor::Anchor),
     Profile(profile::Profile),
     Session(session::Session),
+    Subject(subject::Subject),
     Verify(verify::Verify),
+    Audit(audit::Audit),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    Doctor(doctor::Doctor),
     CredentialProcess(credential_process::CredentialProcess),
     Conformance(conformance::Conformance),
 }

@@ -1,11 +1,13 @@
 //! What a command works with: its options, the world it was given, and a way to print.
 
 use std::fmt::Display;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bowline_server::{Endpoint, Trust};
 use bowline_service::{Clock, Entropy, Time};
+use bowline_store_sled::SledOptions;
 use serde::Serialize;
 
 use crate::Environment;
@@ -14,8 +16,9 @@ use crate::caller::{ByCertificate, Connection, Local, Server, default_region};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::files;
-use crate::home::Home;
+use crate::home::{Home, variable};
 use crate::pair::{Pair, PairFiles, certificates_in, read_certificates};
+use crate::progress::ProgressLine;
 
 /// What a command works with.
 pub(crate) struct Context<'a> {
@@ -129,6 +132,20 @@ impl<'a> Context<'a> {
         )
     }
 
+    /// The place for a home that is named: with --home, or in the environment.
+    pub(crate) fn named_place(&self) -> Result<PathBuf, Error> {
+        let named = self.global.home.clone();
+        let named = named
+            .or_else(|| variable(&self.environment.variables, "BOWLINE_HOME").map(PathBuf::from));
+        match named {
+            Some(path) => Ok(self.path(&path)),
+            None => Err(Error::Usage(
+                "say where the home shall be: --home DIR, a directory that does not exist or is empty"
+                    .into(),
+            )),
+        }
+    }
+
     /// What it takes to open a home.
     pub(crate) fn local(&self, home: Home) -> Local {
         Local {
@@ -183,7 +200,12 @@ impl<'a> Context<'a> {
 
     fn connect_locally(&mut self) -> Result<Connection, Error> {
         let local = self.local(self.home()?);
-        let (connection, notes) = Connection::local(local)?;
+        let (connection, notes) = {
+            let mut line = self.progress();
+            Connection::local(local, &SledOptions::one_shot(), &mut |progress| {
+                line.show(&progress);
+            })?
+        };
         for note in notes {
             self.hint(format_args!("the home was repaired: {note}"));
         }
@@ -256,6 +278,20 @@ impl<'a> Context<'a> {
     /// Writes to standard output as it is.
     pub(crate) fn write(&mut self, text: impl Display) -> Result<(), Error> {
         write!(self.environment.output, "{text}").map_err(Error::output)
+    }
+
+    /// The line that tells how far long work has come.
+    pub(crate) fn progress(&mut self) -> ProgressLine<'_> {
+        self.streams().1
+    }
+
+    /// Standard output, and the line that tells how far long work has come.
+    pub(crate) fn streams(&mut self) -> (&mut dyn Write, ProgressLine<'_>) {
+        let visible = self.environment.messages_are_terminal && self.format() == OutputFormat::Text;
+        let Environment {
+            output, messages, ..
+        } = &mut self.environment;
+        (&mut **output, ProgressLine::new(&mut **messages, visible))
     }
 
     /// Tells something beside the result. What cannot be told is not worth failing for.

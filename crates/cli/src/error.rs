@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bowline_server::{ServeError, TransportError};
-use bowline_service::{Kind, PublicError, StoreError};
-use bowline_store_sled::OpenError;
+use bowline_service::{Kind, LogError, PublicError, StoreError};
+use bowline_store_sled::checkpoint::ReadError;
+use bowline_store_sled::{OpenError, RestoreError};
 
 use crate::arguments::OutputFormat;
 use crate::exit::Exit;
@@ -151,6 +152,67 @@ pub(crate) enum Error {
         roles: Vec<String>,
     },
 
+    /// An exported log is not what was signed.
+    #[error(transparent)]
+    Log(LogError),
+    /// A backup is not what was written.
+    #[error("backup {}: {source}", path.display())]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// Where it does not read, and why.
+        source: ReadError,
+    },
+    /// A backup holds something else than was said when it was made.
+    #[error("backup {} does not hold what was written to it: it is removed, try again", path.display())]
+    BackupDiffers {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A backup is encrypted.
+    #[error("backup {} is encrypted: give the file of an identity that opens it with --identity FILE", path.display())]
+    BackupEncrypted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A backup is encrypted for others.
+    #[error("backup {} is not encrypted for any of the identities given: --identity FILE takes others, several times", path.display())]
+    BackupIdentity {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not a recipient of age.
+    #[error(
+        "{text:?} is not a recipient: write age1…, as `age-keygen -y` prints it, or name a file with one a line"
+    )]
+    RecipientInvalid {
+        /// What was given.
+        text: String,
+    },
+    /// Not an identity of age.
+    #[error("{} holds no identity: AGE-SECRET-KEY-1…, as `age-keygen` writes it, one a line: {reason}", path.display())]
+    IdentityInvalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The backup does not become a home.
+    #[error(transparent)]
+    Restore(RestoreError),
+    /// There is a home already.
+    #[error("there is a home in {}: restore to another place, or give --force to have this one moved aside", home.display())]
+    HomeInTheWay {
+        /// Its directory.
+        home: PathBuf,
+    },
+    /// Nothing can be put in the place of a mount point.
+    #[error("{} is a mount point, and a restored home takes its place in one step: name a directory inside it", path.display())]
+    MountPoint {
+        /// The directory.
+        path: PathBuf,
+    },
+
     /// Standard output takes nothing.
     #[error("cannot write the result: {0}")]
     Output(io::Error),
@@ -183,6 +245,12 @@ impl Error {
             path,
             source: Box::new(error.into()),
         }
+    }
+
+    /// For `map_err`: the backup in this file does not read.
+    pub(crate) fn backup(path: &Path) -> impl FnOnce(ReadError) -> Error {
+        let path = path.to_owned();
+        move |source| Error::Backup { path, source }
     }
 
     pub(crate) fn output(source: io::Error) -> Error {
@@ -223,30 +291,39 @@ impl Error {
             Error::Open(error) => match error {
                 OpenError::Locked { .. }
                 | OpenError::IndexBusy { .. }
-                | OpenError::NewerFormat { .. } => Kind::Unavailable,
-                OpenError::Io { .. } | OpenError::Damaged { .. } | OpenError::Index { .. } => {
-                    Kind::Internal
-                }
+                | OpenError::NewerFormat { .. }
+                | OpenError::Io { .. } => Kind::Unavailable,
+                OpenError::Damaged { .. } | OpenError::Index { .. } => Kind::Internal,
             },
             Error::Serve(error) => match error {
                 ServeError::Listen { .. }
                 | ServeError::Certificate { .. }
+                | ServeError::TooFewFiles { .. }
                 | ServeError::Runtime { .. } => Kind::Unavailable,
             },
             Error::HomeMissing { .. } | Error::HomeUnknown | Error::PairMissing { .. } => {
                 Kind::NotFound
             }
-            Error::File { source, .. } => match source.kind() {
-                io::ErrorKind::NotFound => Kind::NotFound,
-                io::ErrorKind::PermissionDenied => Kind::Denied,
-                io::ErrorKind::AlreadyExists => Kind::Conflict,
-                io::ErrorKind::InvalidData
-                | io::ErrorKind::InvalidFilename
-                | io::ErrorKind::FileTooLarge
-                | io::ErrorKind::IsADirectory
-                | io::ErrorKind::NotADirectory => Kind::Invalid,
-                _ => Kind::Unavailable,
+            Error::Log(error) => match error {
+                LogError::Input(source) => kind_of(source),
+                LogError::NewerFormat { .. } => Kind::Unavailable,
+                LogError::Tampered(_) => Kind::Unauthenticated,
+                LogError::NotALog | LogError::Key(_) | LogError::Since(_) => Kind::Invalid,
             },
+            Error::Backup { source, .. } => match source {
+                ReadError::Io { source, .. } => kind_of(source),
+                ReadError::Damaged { .. } => Kind::Invalid,
+                ReadError::NewerFormat { .. } => Kind::Unavailable,
+            },
+            Error::BackupDiffers { .. } => Kind::Unavailable,
+            Error::BackupEncrypted { .. }
+            | Error::RecipientInvalid { .. }
+            | Error::IdentityInvalid { .. }
+            | Error::MountPoint { .. } => Kind::Invalid,
+            Error::BackupIdentity { .. } => Kind::Unauthenticated,
+            Error::HomeInTheWay { .. } => Kind::Conflict,
+            Error::Restore(_) => Kind::Unavailable,
+            Error::File { source, .. } => kind_of(source),
             Error::HomeOccupied { .. } | Error::Exists { .. } => Kind::Conflict,
             Error::ModeTooOpen { .. } | Error::OwnerDiffers { .. } => Kind::Denied,
             Error::KeyOfAnother { .. } | Error::NoCertificate { .. } => Kind::Invalid,
@@ -283,6 +360,20 @@ impl Error {
             Error::NothingAssumable { because, .. } => return because.code.clone().into_owned(),
             Error::RoleNotAssumable { .. } => "role_not_assumable",
             Error::SeveralRoles { .. } => "several_roles",
+            Error::Log(error) => error.code(),
+            Error::Backup { source, .. } => match source {
+                ReadError::Io { source, .. } if kind_of(source) != Kind::Invalid => "file",
+                ReadError::Io { .. } | ReadError::Damaged { .. } => "backup_damaged",
+                ReadError::NewerFormat { .. } => "backup_newer_format",
+            },
+            Error::BackupDiffers { .. } => "backup_differs",
+            Error::BackupEncrypted { .. } => "backup_encrypted",
+            Error::BackupIdentity { .. } => "backup_identity_wrong",
+            Error::RecipientInvalid { .. } => "recipient_invalid",
+            Error::IdentityInvalid { .. } => "identity_invalid",
+            Error::Restore(_) => "home_not_restored",
+            Error::HomeInTheWay { .. } => "home_occupied",
+            Error::MountPoint { .. } => "mount_point",
             Error::Output(_) => "output",
             Error::Story { .. } => "story",
         }
@@ -322,6 +413,22 @@ pub(crate) fn policy_in(file: Option<&Path>) -> impl FnOnce(Error) -> Error {
     move |error| match file {
         Some(file) if error.code().starts_with("policy_") => Error::in_file(file)(error),
         Some(_) | None => error,
+    }
+}
+
+/// What a refusal of the system means.
+fn kind_of(source: &io::Error) -> Kind {
+    match source.kind() {
+        io::ErrorKind::NotFound => Kind::NotFound,
+        io::ErrorKind::PermissionDenied => Kind::Denied,
+        io::ErrorKind::AlreadyExists => Kind::Conflict,
+        io::ErrorKind::InvalidData
+        | io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::InvalidFilename
+        | io::ErrorKind::FileTooLarge
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::NotADirectory => Kind::Invalid,
+        _ => Kind::Unavailable,
     }
 }
 

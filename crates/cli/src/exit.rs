@@ -13,6 +13,12 @@ impl Exit {
     pub const SUCCESS: Exit = Exit(0);
     /// The command line does not read.
     pub const USAGE: Exit = Exit(2);
+    /// `doctor`: there is something good to know.
+    pub(crate) const INFO: Exit = Exit(2);
+    /// `doctor`: something will be trouble.
+    pub(crate) const WARNING: Exit = Exit(3);
+    /// `doctor`: something is trouble.
+    pub(crate) const CRITICAL: Exit = Exit(4);
     /// `cert needs-renewal`: the certificate is not due.
     pub(crate) const NOT_DUE: Exit = Exit(1);
     /// `cert needs-renewal`: there is no such file.

@@ -1,8 +1,8 @@
 //! Files as they are written here: whole or not at all, durable before anyone is told, keys for their owner only.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -23,27 +23,16 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Writes a file that must not exist yet, readable by its owner only, and makes it durable.
+/// Writes a file that must not exist yet, readable by its owner only, and makes it durable. It has its name only once
+/// it is whole: half a key would be taken for one.
 pub(crate) fn create_secret(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let created = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(SECRET_MODE)
-        .open(path);
-    let mut file = created.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Error::Exists {
-            path: path.to_owned(),
-            fix: FORCE,
-        },
-        _ => Error::file("create", path, error),
-    })?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        // What was written of it is no key.
-        let _ = fs::remove_file(path);
-        return Err(Error::file("write", path, error));
-    }
-    sync_directory(path)
+    let failed = |error| Error::file("create", path, error);
+    let mut file = unfinished(path, TEMPORARY_PREFIX).map_err(failed)?;
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| file.as_file().sync_all());
+    written.map_err(|error| Error::file("write", path, error))?;
+    persist(file, path, false)
 }
 
 /// Writes a file in one step: whoever looks sees the old one or the new one. Durable when this returns.
@@ -52,7 +41,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     // Otherwise a missing directory would be told by the temporary file's name.
     fs::metadata(directory_of(path)).map_err(failed)?;
     let mut file = tempfile::Builder::new()
-        .prefix(".bowline-")
+        .prefix(TEMPORARY_PREFIX)
         .permissions(fs::Permissions::from_mode(PUBLIC_MODE))
         .tempfile_in(directory_of(path))
         .map_err(failed)?;
@@ -60,6 +49,73 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     sync_directory(path)
+}
+
+/// The mode of what is for its owner only.
+pub(crate) fn secret() -> fs::Permissions {
+    fs::Permissions::from_mode(SECRET_MODE)
+}
+
+/// The mode of homes, and of directories that keys are made in.
+pub(crate) fn private() -> fs::Permissions {
+    fs::Permissions::from_mode(DIRECTORY_MODE)
+}
+
+/// Makes a file for its owner only beside `path`, held by this process for as long as it is written.
+pub(crate) fn unfinished(path: &Path, prefix: &str) -> io::Result<tempfile::NamedTempFile> {
+    let directory = directory_of(path);
+    // Otherwise a missing directory would be told by the temporary file's name.
+    fs::metadata(directory)?;
+    loop {
+        let file = tempfile::Builder::new()
+            .prefix(prefix)
+            .permissions(secret())
+            .tempfile_in(directory)?;
+        if hold(file.as_file(), file.path())? {
+            return Ok(file);
+        }
+    }
+}
+
+/// Gives a file that is written and synced its name, durably. Without `force`, a file that has the name keeps it.
+pub(crate) fn persist(
+    file: tempfile::NamedTempFile,
+    path: &Path,
+    force: bool,
+) -> Result<(), Error> {
+    let named = match force {
+        true => file.persist(path),
+        false => file.persist_noclobber(path),
+    };
+    named.map_err(|error| match error.error.kind() {
+        io::ErrorKind::AlreadyExists => Error::Exists {
+            path: path.to_owned(),
+            fix: FORCE,
+        },
+        _ => Error::file("write", path, error.error),
+    })?;
+    sync_directory(path)
+}
+
+/// Takes a file or directory that no process holds, so that none can while it is removed.
+pub(crate) fn take_unheld(path: &Path) -> Option<File> {
+    let file = File::open(path).ok()?;
+    file.try_lock().ok()?;
+    Some(file)
+}
+
+/// Holds a file or directory that was just made for as long as it is needed. False if it was taken for something
+/// left behind in the instant before, and removed.
+pub(crate) fn hold(file: &File, path: &Path) -> io::Result<bool> {
+    file.lock()?;
+    match fs::metadata(path) {
+        Ok(named) => {
+            let held = file.metadata()?;
+            Ok((named.dev(), named.ino()) == (held.dev(), held.ino()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Moves a file over another in the same directory, durably.
@@ -78,14 +134,18 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Makes a directory for its owner only, and those above it.
+/// Makes a directory for its owner only, and those above it, durably.
 pub(crate) fn create_directory(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
+    let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let made: Vec<&Path> = path.ancestors().take_while(missing).collect();
     fs::DirBuilder::new()
         .recursive(true)
         .mode(DIRECTORY_MODE)
         .create(path)
-        .map_err(|error| Error::file("create", path, error))
+        .map_err(|error| Error::file("create", path, error))?;
+    // The highest first: a name in a directory lasts as long as the directory's own.
+    made.into_iter().rev().try_for_each(sync_directory)
 }
 
 /// A passphrase as it is typed into a file: the line end does not count.
@@ -124,7 +184,7 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
 }
 
 /// Without this a power cut can take back the name of a file that was synced.
-fn sync_directory(path: &Path) -> Result<(), Error> {
+pub(crate) fn sync_directory(path: &Path) -> Result<(), Error> {
     let directory = directory_of(path);
     File::open(directory)
         .and_then(|opened| opened.sync_all())
@@ -133,6 +193,8 @@ fn sync_directory(path: &Path) -> Result<(), Error> {
 
 /// What to do about a file that is in the way.
 const FORCE: &str = "give --force to replace it";
+/// How the names of files begin that are not whole yet.
+const TEMPORARY_PREFIX: &str = ".bowline-";
 /// Keys and whatever opens them: nobody but the owner.
 const SECRET_MODE: u32 = 0o600;
 /// Certificates: everybody may read them.

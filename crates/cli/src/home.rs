@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bowline_service::{Store, UnsealKey};
+use bowline_service::{Progress, Store, UnsealKey};
 use bowline_store_sled::{OpenError, SledOptions, SledStore};
 
 use crate::error::Error;
@@ -87,6 +87,11 @@ impl Home {
             .ok_or(Error::HomeUnknown)
     }
 
+    /// The home in this directory.
+    pub(crate) fn at(path: PathBuf) -> Home {
+        Home { path }
+    }
+
     /// The directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -112,8 +117,13 @@ impl Home {
     }
 
     /// Takes the store, or finds the server that has it. Tries both in turn for a bounded time, because other
-    /// commands hold the store for an instant, and a server does while it starts.
-    pub(crate) fn open(&self, options: &SledOptions) -> Result<Opened, Error> {
+    /// commands hold the store for an instant, and a server does while it starts. Where the index has to be made
+    /// again, that takes long, and `watch` is told how far it is.
+    pub(crate) fn open(
+        &self,
+        options: &SledOptions,
+        watch: &mut dyn FnMut(Progress),
+    ) -> Result<Opened, Error> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let socket = self.control_socket();
@@ -122,7 +132,7 @@ impl Home {
                 return Ok(Opened::Served(socket));
             }
             self.check()?;
-            match SledStore::open(&self.path, options) {
+            match SledStore::open_watched(&self.path, options, watch) {
                 Ok(store) => return Ok(Opened::Here(store)),
                 Err(OpenError::Locked { .. } | OpenError::IndexBusy { .. })
                     if Instant::now() < deadline =>
@@ -324,8 +334,10 @@ impl Drop for NewHome {
                 let _ = fs::remove_dir_all(self.home.path.join("journal"));
                 let _ = fs::remove_dir_all(self.home.path.join("index"));
             }
-            // In a directory that stays, the lock stays: another process may be waiting at it.
-            if self.created {
+            // In a directory that stays, the lock stays: another process may be waiting at it. And beside what could
+            // not be removed it tells the next `init` that this is one cut off, not somebody's directory.
+            let kept = ["journal", "index"].map(|name| self.home.path.join(name));
+            if self.created && !kept.iter().any(|path| path.exists()) {
                 let _ = fs::remove_file(self.home.path.join("lock"));
             }
         }
@@ -452,7 +464,7 @@ mod tests {
     }
 
     fn open_here(home: &Home) -> Arc<dyn Store> {
-        match home.open(&SledOptions::one_shot()).unwrap() {
+        match home.open(&SledOptions::one_shot(), &mut |_| {}).unwrap() {
             Opened::Here(store) => Arc::new(store),
             Opened::Served(socket) => panic!("served at {}", socket.display()),
         }

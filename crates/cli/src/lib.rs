@@ -10,6 +10,7 @@
 //! each.
 
 mod arguments;
+mod backups;
 mod caller;
 mod commands;
 mod context;
@@ -18,6 +19,7 @@ mod exit;
 mod files;
 mod home;
 mod pair;
+mod progress;
 mod render;
 mod times;
 
@@ -45,6 +47,8 @@ pub struct Environment<'a> {
     pub output: &'a mut dyn Write,
     /// Standard error: progress, hints and errors.
     pub messages: &'a mut dyn Write,
+    /// Whether standard error is a terminal: only then is progress shown.
+    pub messages_are_terminal: bool,
     /// The environment variables.
     pub variables: BTreeMap<OsString, OsString>,
     /// The directory that relative paths start from.
@@ -63,6 +67,7 @@ where
         input,
         output,
         messages,
+        messages_are_terminal,
         variables,
         directory,
     } = environment;
@@ -79,6 +84,7 @@ where
         input,
         output: &mut *output,
         messages: &mut *messages,
+        messages_are_terminal,
         variables,
         directory,
     };

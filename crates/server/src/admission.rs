@@ -92,12 +92,27 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
 /// How many of the connections asked for fit under the process's limit on open files, which is raised as far as
 /// it may be. Some stay reserved: a store that cannot open its journal loses more than a refused connection.
 pub(crate) fn connections_that_fit(wanted: usize) -> usize {
-    let asked = u64::try_from(wanted + FILES_RESERVED).unwrap_or(u64::MAX);
-    let limit = getrlimit(Resource::Nofile);
-    // No limit is a limit of nothing.
-    let Some(current) = limit.current else {
+    let Some(granted) = raise_files(wanted + FILES_RESERVED) else {
         return wanted;
     };
+    wanted.min(
+        granted
+            .saturating_sub(FILES_RESERVED)
+            .max(granted / 4)
+            .max(1),
+    )
+}
+
+/// How many files this process may have open, if that is fewer than a server needs at least.
+pub(crate) fn files_missing() -> Option<usize> {
+    raise_files(FILES_MIN).filter(|granted| *granted < FILES_MIN)
+}
+
+/// Raises the limit on open files as far as it may be and is asked for. What it is then; none if there is no limit.
+fn raise_files(asked: usize) -> Option<usize> {
+    let asked = u64::try_from(asked).unwrap_or(u64::MAX);
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.current?;
     let mut granted = current;
     if current < asked {
         let raised = limit.maximum.map_or(asked, |maximum| asked.min(maximum));
@@ -109,15 +124,11 @@ pub(crate) fn connections_that_fit(wanted: usize) -> usize {
             granted = raised;
         }
     }
-    let granted = usize::try_from(granted).unwrap_or(usize::MAX);
-    wanted.min(
-        granted
-            .saturating_sub(FILES_RESERVED)
-            .max(granted / 4)
-            .max(1),
-    )
+    Some(usize::try_from(granted).unwrap_or(usize::MAX))
 }
 
+/// The store, the runtime, the listeners, and a handful of connections.
+pub(crate) const FILES_MIN: usize = 64;
 /// Files that are no connections: the store's segments, listeners, the runtime's own, standard streams.
 const FILES_RESERVED: usize = 128;
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Request;
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -56,7 +57,10 @@ pub(crate) async fn serve<S>(
         let (router, request_in_flight) = (router.clone(), InFlight::new(answering.clone()));
         async move {
             let response = router.handle(request, via).await;
-            drop(request_in_flight);
+            match response.body() {
+                Either::Left(_) => drop(request_in_flight),
+                Either::Right(frames) => frames.hold(request_in_flight),
+            }
             Ok::<_, std::convert::Infallible>(response)
         }
     });
@@ -148,7 +152,7 @@ impl Activity {
 }
 
 /// A request that is being answered.
-struct InFlight(Arc<Activity>);
+pub(crate) struct InFlight(Arc<Activity>);
 
 impl InFlight {
     fn new(activity: Arc<Activity>) -> InFlight {

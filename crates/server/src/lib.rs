@@ -6,11 +6,14 @@
 //! - [`sessions`]: IAM Roles Anywhere, `POST /sessions`.
 //! - [`sts`]: the STS query protocol.
 //! - [`operations`]: `POST /v1/<operation>` and the control socket.
-//! - [`publication`]: what everybody may fetch: roots, CA certificates, CRLs, health.
+//! - [`transfers`]: the long answers among those: progress and bytes before the result.
+//! - [`publication`]: what everybody may fetch: roots, CA certificates, CRLs, the event log, health.
 
 mod admission;
 mod connection;
+mod frame;
 mod limits;
+mod lines;
 mod listen;
 mod memory;
 mod message;
@@ -19,9 +22,12 @@ mod pool;
 mod publication;
 mod router;
 pub mod sessions;
+mod stream;
 pub mod sts;
 mod tls;
+mod transfers;
 mod transport;
+mod upkeep;
 
 pub use limits::Limits;
 pub use listen::{Config, Running, ServeError, serve, serve_within};

@@ -18,6 +18,11 @@ pub struct Limits {
     pub idle_time: Duration,
     /// How long requests in flight may go on after the signal to stop.
     pub drain_time: Duration,
+    /// How long everything that still runs after that may take, the last writing of the log among it. Then it is left
+    /// behind: a disk that does not answer must not keep the process.
+    pub leave_time: Duration,
+    /// How often what time asks for is looked at: summaries of refusals, checkpoints of the log.
+    pub tick: Duration,
     /// How often the age of the server's certificate is looked at.
     pub renewal_check: Duration,
     /// Operations that may wait for the store's sync together. Group commit needs many (128 or more) waiting at once.
@@ -26,6 +31,8 @@ pub struct Limits {
     pub readers: usize,
     /// Bytes of requests held at once, headers and bodies of all connections together.
     pub request_bytes: usize,
+    /// Bytes of answers held at once that wait to be sent, beside those too short to count.
+    pub answer_bytes: usize,
 }
 
 impl Default for Limits {
@@ -37,14 +44,20 @@ impl Default for Limits {
             body_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(60),
             drain_time: Duration::from_secs(10),
+            leave_time: Duration::from_secs(3),
+            tick: Duration::from_secs(5),
             renewal_check: Duration::from_secs(60),
             writers: 192,
             readers: 32,
             request_bytes: 128 * 1024 * 1024,
+            answer_bytes: 128 * 1024 * 1024,
         }
     }
 }
 
+/// The longest answer of an operation that is not counted. What an operation says of its effect is shorter: the effect
+/// is there, and must not be answered with a refusal.
+pub(crate) const ANSWER_FREE: usize = 64 * 1024;
 /// The most bytes of a request's headers: a chain of ML-DSA certificates passes 50 KB.
 pub(crate) const HEADER_BYTES_MAX: usize = 128 * 1024;
 /// The most headers of a request.

@@ -5,21 +5,23 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bowline_service::Service;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::admission::{Admission, Admitted, connections_that_fit};
+use crate::admission::{Admission, Admitted, FILES_MIN, connections_that_fit, files_missing};
 use crate::connection::{self, Version};
 use crate::limits::Limits;
 use crate::message::Via;
 use crate::pool::Pool;
 use crate::router::Router;
 use crate::tls::{self, OwnCertificate};
+use crate::upkeep::{Ticker, keep_certificate_fresh};
 
 /// Where to listen, and as whom.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +34,8 @@ pub struct Config {
     pub control_socket: Option<PathBuf>,
     /// The DNS names and addresses in the server's certificate.
     pub names: Vec<String>,
+    /// Whether the entries of the event log are published too. They name subjects and addresses.
+    pub publish_events: bool,
 }
 
 /// A server that runs until it is told to stop.
@@ -41,9 +45,13 @@ pub struct Running {
     /// Where plain HTTP is answered.
     pub plain: Option<SocketAddr>,
     runtime: Option<tokio::runtime::Runtime>,
+    /// SIGTERM and SIGINT.
+    signals: Option<(Signal, Signal)>,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     control_socket: Option<PathBuf>,
+    ticker: Ticker,
+    leave_time: Duration,
 }
 
 /// Why a server did not start.
@@ -62,6 +70,16 @@ pub enum ServeError {
     Certificate {
         /// Why.
         reason: String,
+    },
+    /// This user may not have enough files open.
+    #[error(
+        "only {allowed} files may be open at once, and a server needs {needed}: raise the limit (`ulimit -n`, LimitNOFILE=)"
+    )]
+    TooFewFiles {
+        /// How many may be open.
+        allowed: usize,
+        /// How many it takes at least.
+        needed: usize,
     },
     /// The threads could not be started.
     #[error("the server's threads did not start: {reason}")]
@@ -82,6 +100,12 @@ pub fn serve_within(
     config: Config,
     limits: Limits,
 ) -> Result<Running, ServeError> {
+    if let Some(allowed) = files_missing() {
+        return Err(ServeError::TooFewFiles {
+            allowed,
+            needed: FILES_MIN,
+        });
+    }
     let pool = Pool::new(&limits);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -97,18 +121,30 @@ pub fn serve_within(
             connections_that_fit(limits.connections),
             limits.connections_per_source,
         ),
-        router: Router::new(service.clone(), pool, limits.clone()),
+        router: Router::new(
+            service.clone(),
+            pool,
+            limits.clone(),
+            config.publish_events,
+            stopped.clone(),
+        ),
         stopped,
     };
     let mut running = Running {
         tls: None,
         plain: None,
         runtime: None,
+        signals: None,
         stop,
         tasks: Vec::new(),
         control_socket: None,
+        ticker: Ticker::new(service.clone()),
+        leave_time: limits.leave_time,
     };
     let inside = runtime.enter();
+    let ticker = running.ticker.clone();
+    let ticking = ticker.run(limits.tick, shared.stopped.clone());
+    running.tasks.push(runtime.spawn(ticking));
 
     if let Some(address) = config.tls {
         let certificate = Arc::new(OwnCertificate::new(config.names));
@@ -148,18 +184,29 @@ pub fn serve_within(
 }
 
 impl Running {
-    /// Blocks until SIGTERM or SIGINT, then stops.
-    pub fn run_until_signal(self) {
-        if let Some(runtime) = &self.runtime {
+    /// From here on SIGTERM and SIGINT do not end the process but [`Running::run_until_signal`]. To be called before
+    /// anybody is told that it serves, and so may ask it to stop.
+    pub fn take_signals(&mut self) -> Result<(), ServeError> {
+        let Some(runtime) = &self.runtime else {
+            return Ok(());
+        };
+        let _inside = runtime.enter();
+        let listen = |kind| {
+            signal(kind).map_err(|error| ServeError::Runtime {
+                reason: error.to_string(),
+            })
+        };
+        self.signals = Some((
+            listen(SignalKind::terminate())?,
+            listen(SignalKind::interrupt())?,
+        ));
+        Ok(())
+    }
+
+    /// Blocks until a signal that was taken comes, or has come; then stops. Stops at once where none was taken.
+    pub fn run_until_signal(mut self) {
+        if let (Some(runtime), Some((terminate, interrupt))) = (&self.runtime, &mut self.signals) {
             runtime.block_on(async {
-                use tokio::signal::unix::{SignalKind, signal};
-                let (Ok(mut terminate), Ok(mut interrupt)) = (
-                    signal(SignalKind::terminate()),
-                    signal(SignalKind::interrupt()),
-                ) else {
-                    // Without handlers the signals end the process, which the journal survives.
-                    return std::future::pending().await;
-                };
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
@@ -169,7 +216,7 @@ impl Running {
         self.stop();
     }
 
-    /// Stops accepting, lets requests in flight finish for a bounded time, and returns.
+    /// Stops accepting, lets requests in flight finish for a bounded time, writes the last of the log, and returns.
     pub fn stop(mut self) {
         self.shut_down();
     }
@@ -178,12 +225,17 @@ impl Running {
         let _ = self.stop.send(true);
         if let Some(runtime) = self.runtime.take() {
             let tasks = std::mem::take(&mut self.tasks);
-            runtime.block_on(async {
+            let ticker = self.ticker.clone();
+            let left = runtime.block_on(async {
                 for task in tasks {
                     let _ = task.await;
                 }
+                // When nobody is answered any more: what was refused and done until then is in it.
+                let begun = Instant::now();
+                let _ = tokio::time::timeout(self.leave_time, ticker.last()).await;
+                self.leave_time.saturating_sub(begun.elapsed())
             });
-            runtime.shutdown_timeout(LEAVE_TIME);
+            runtime.shutdown_timeout(left);
         }
         if let Some(path) = self.control_socket.take() {
             let _ = std::fs::remove_file(path);
@@ -352,30 +404,9 @@ fn listen_error(at: &str, error: &io::Error) -> ServeError {
     }
 }
 
-async fn keep_certificate_fresh(
-    certificate: Arc<OwnCertificate>,
-    service: Arc<Service>,
-    check_every: Duration,
-    mut stopped: watch::Receiver<bool>,
-) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(check_every) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-        }
-        let (certificate, service) = (certificate.clone(), service.clone());
-        let refreshed = tokio::task::spawn_blocking(move || certificate.refresh(&service)).await;
-        if let Ok(Err(reason)) = refreshed {
-            tracing::error!(%reason, "the server's certificate could not be renewed; the old one goes on until it ends");
-        }
-    }
-}
-
 /// Connections to the control socket at once.
 const CONTROL_CONNECTIONS_MAX: usize = 256;
-/// Threads for blocking work of the server itself: renewing its certificate must not wait for a place in the pool.
+/// Threads for blocking work of the server itself: renewing its certificate and ticking, which wait for no place.
 const OWN_THREADS: usize = 2;
 /// How long to wait after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long operations still running after the drain may take, before the runtime leaves them behind.
-const LEAVE_TIME: Duration = Duration::from_secs(1);

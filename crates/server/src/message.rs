@@ -6,15 +6,16 @@ use std::time::Duration;
 use bowline_service::{Error, Kind, WireRequest};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Bytes};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::limits::HEADERS_MAX;
 use crate::memory::Memory;
+use crate::stream::Frames;
 
-/// An answer with its whole body.
-pub(crate) type Response = http::Response<Full<Bytes>>;
+/// An answer, with its whole body or with one that is still being made.
+pub(crate) type Response = http::Response<Either<Full<Bytes>, Frames>>;
 
 /// How the request reached us.
 #[derive(Clone, Copy, Debug)]
@@ -196,7 +197,20 @@ fn wire_request(parts: &Parts, body: Vec<u8>) -> WireRequest {
 
 /// An answer with a body of a type.
 pub(crate) fn answer(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Full::new(body.into()));
+    with_content(status, content_type, Either::Left(Full::new(body.into())))
+}
+
+/// An answer whose body comes frame by frame.
+pub(crate) fn streamed(status: u16, content_type: &'static str, frames: Frames) -> Response {
+    with_content(status, content_type, Either::Right(frames))
+}
+
+fn with_content(
+    status: u16,
+    content_type: &'static str,
+    content: Either<Full<Bytes>, Frames>,
+) -> Response {
+    let mut response = Response::new(content);
     // Cannot fail: every status in this crate is a literal between 200 and 599.
     *response.status_mut() =
         http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);

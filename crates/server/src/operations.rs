@@ -1,33 +1,27 @@
 //! `POST /v1/<operation>`: JSON in, frames out. The control socket speaks the same.
 //!
-//! An answer is lines of JSON: any number of `progress` frames, then one `result` or one `error`.
+//! An answer is lines of JSON, the last of which is one `result` or one `error`. Before it come the `progress` and
+//! `bytes` of a [`transfer`].
 
 use bowline_service::{
-    Error, Kind, Operation, PublicError, READ_OPERATIONS, Service, WireRequest, dispatch,
+    Error, Kind, Operation, READ_OPERATIONS, Service, TRANSFERS, WireRequest, dispatch,
 };
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
+use crate::frame::{FRAMES, Frame, result_line};
+use crate::limits::ANSWER_FREE;
 use crate::message::{Held, Response, Via, answer, log_fault};
 use crate::pool::Share;
-use crate::router::{Router, caller};
+use crate::router::{Router, caller, note_unread};
+use crate::transfers;
 use crate::transport::{Endpoint, Signing, TransportError};
+
+pub use crate::transfers::transfer;
 
 /// What comes before an operation's name.
 pub const PREFIX: &str = "/v1/";
 
-/// One line of an answer.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Frame<'a> {
-    /// The operation succeeded; the last frame.
-    #[serde(borrow)]
-    Result(&'a RawValue),
-    /// The operation was refused; the last frame.
-    Error(PublicError),
-}
-
-/// Runs the operation a request names.
+/// Runs the operation or the transfer a request names.
 pub(crate) async fn serve(
     router: &Router,
     name: &str,
@@ -35,6 +29,9 @@ pub(crate) async fn serve(
     via: Via,
     request_id: &str,
 ) -> Response {
+    if TRANSFERS.contains(&name) {
+        return transfers::serve(router, name, held, via, request_id).await;
+    }
     let Held { request, memory } = held;
     let share = if READ_OPERATIONS.contains(&name) {
         Share::Read
@@ -45,17 +42,20 @@ pub(crate) async fn serve(
     let run = move |service: &Service| {
         let caller = caller(service, &request, via)?;
         let result = dispatch(&name, &request.body, service, &caller);
+        note_unread(service, via, &caller, &result);
         drop(memory);
         result
     };
-    match router.run(via, share, run).await {
-        Ok(result) => {
-            let mut line = Vec::with_capacity(result.len() + 12);
-            line.extend_from_slice(b"{\"result\":");
-            line.extend_from_slice(&result);
-            line.extend_from_slice(b"}\n");
-            answer(200, FRAMES, line)
+    let result = router.run(via, share, run).await.and_then(|result| {
+        let line = result_line(&result);
+        if line.len() > ANSWER_FREE {
+            router.hold(line)
+        } else {
+            Ok(line.into())
         }
+    });
+    match result {
+        Ok(line) => answer(200, FRAMES, line),
         Err(error) => refuse(&error, request_id),
     }
 }
@@ -73,10 +73,7 @@ pub(crate) fn refuse(error: &Error, request_id: &str) -> Response {
         Kind::Internal => 500,
         Kind::Unavailable => 503,
     };
-    // Cannot fail: texts only.
-    let mut line = serde_json::to_vec(&Frame::Error(error.public())).unwrap_or_default();
-    line.push(b'\n');
-    answer(status, FRAMES, line)
+    answer(status, FRAMES, Frame::Error(error.public()).line())
 }
 
 /// Runs an operation at an endpoint.
@@ -85,21 +82,7 @@ pub fn call<O: Operation>(
     signing: Option<&dyn Signing>,
     operation: &O,
 ) -> Result<O::Answer, TransportError> {
-    let body = serde_json::to_vec(operation).map_err(|error| TransportError::Answer {
-        reason: error.to_string(),
-    })?;
-    let mut request = WireRequest {
-        method: "POST".into(),
-        target: format!("{PREFIX}{}", O::NAME),
-        headers: vec![
-            ("host".into(), endpoint.authority()),
-            ("content-type".into(), "application/json".into()),
-        ],
-        body,
-    };
-    if let Some(signing) = signing {
-        signing.sign(&mut request)?;
-    }
+    let request = request(endpoint, signing, O::NAME, operation)?;
     let response = endpoint.send(&request)?;
     let line = response
         .body
@@ -113,10 +96,35 @@ pub fn call<O: Operation>(
             })
         }
         Ok(Frame::Error(error)) => Err(TransportError::Refused(error)),
-        Err(_) => Err(TransportError::Answer {
-            reason: format!("{}; is this a Bowline server?", response.without_form()),
-        }),
+        // Progress and bytes are no answer of an operation.
+        Ok(Frame::Progress(_) | Frame::Bytes(_)) | Err(_) => Err(TransportError::without_form(
+            response.status,
+            &response.body,
+        )),
     }
 }
 
-const FRAMES: &str = "application/x-ndjson";
+/// The request for an operation or a transfer, signed if there is something to sign with.
+pub(crate) fn request(
+    endpoint: &Endpoint,
+    signing: Option<&dyn Signing>,
+    name: &str,
+    input: &impl Serialize,
+) -> Result<WireRequest, TransportError> {
+    let body = serde_json::to_vec(input).map_err(|error| TransportError::Answer {
+        reason: error.to_string(),
+    })?;
+    let mut request = WireRequest {
+        method: "POST".into(),
+        target: format!("{PREFIX}{name}"),
+        headers: vec![
+            ("host".into(), endpoint.authority()),
+            ("content-type".into(), "application/json".into()),
+        ],
+        body,
+    };
+    if let Some(signing) = signing {
+        signing.sign(&mut request)?;
+    }
+    Ok(request)
+}

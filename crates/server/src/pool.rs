@@ -4,7 +4,8 @@
 //! Operations block on the store's sync, and many waiting together share one. So the bound is
 //! wide; past it a caller hears at once that it should come back, instead of waiting in memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bowline_service::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,6 +19,8 @@ pub(crate) struct Pool {
     readers: Arc<Semaphore>,
     publication: Arc<Semaphore>,
     operator: Arc<Semaphore>,
+    transfers: Arc<Semaphore>,
+    operator_transfers: Arc<Semaphore>,
     threads: usize,
 }
 
@@ -40,7 +43,14 @@ impl Pool {
             readers: share(limits.readers),
             publication: share(PUBLICATION_MAX),
             operator: share(OPERATOR_MAX),
-            threads: limits.writers + limits.readers + PUBLICATION_MAX + OPERATOR_MAX,
+            transfers: share(TRANSFERS_MAX),
+            operator_transfers: share(OPERATOR_TRANSFERS_MAX),
+            threads: limits.writers
+                + limits.readers
+                + PUBLICATION_MAX
+                + OPERATOR_MAX
+                + TRANSFERS_MAX
+                + OPERATOR_TRANSFERS_MAX,
         }
     }
 
@@ -55,7 +65,8 @@ impl Pool {
         F: FnOnce() -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
-        run(self.place(share).ok_or(Error::Busy)?, work).await
+        let place = self.place(share).ok_or(Error::Busy)?;
+        self.run_at(place, share, work).await
     }
 
     /// The same for the operator on this machine, who finds a place when strangers have taken every other.
@@ -66,7 +77,62 @@ impl Pool {
     {
         let place = self.place(share);
         let place = place.or_else(|| self.operator.clone().try_acquire_owned().ok());
-        run(place.ok_or(Error::Busy)?, work).await
+        self.run_at(place.ok_or(Error::Busy)?, share, work).await
+    }
+
+    async fn run_at<T, F>(
+        &self,
+        place: OwnedSemaphorePermit,
+        share: Share,
+        work: F,
+    ) -> Result<T, Error>
+    where
+        F: FnOnce() -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        let place = Arc::new(Mutex::new(Some(place)));
+        let held = place.clone();
+        let mut work = tokio::task::spawn_blocking(move || {
+            let answer = work();
+            drop(take(&held));
+            answer
+        });
+        // A read that takes long is no read: a refused operation is told to the log before it is answered, and
+        // waits for the disk with the writers. On a slow disk, refusals would shut the others out.
+        let answer = if share == Share::Read {
+            match tokio::time::timeout(READ_TIME, &mut work).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    if let Some(among_writers) = self.place(Share::Write)
+                        && let Some(held) = &mut *lock(&place)
+                    {
+                        *held = among_writers;
+                    }
+                    work.await
+                }
+            }
+        } else {
+            work.await
+        };
+        match answer {
+            Ok(answer) => answer,
+            // The one place where a panic in an operation ends: the caller gets 500, the others go on.
+            Err(_) => Err(Error::internal("an operation panicked")),
+        }
+    }
+
+    /// A place for a transfer, which is given back when dropped. It takes a thread that may block.
+    pub(crate) fn transfer(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let place = self.transfers.clone().try_acquire_owned();
+        place.map_err(|_| Error::Busy)
+    }
+
+    /// The same for the operator on this machine.
+    pub(crate) fn transfer_for_operator(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.transfer().or_else(|_| {
+            let place = self.operator_transfers.clone().try_acquire_owned();
+            place.map_err(|_| Error::Busy)
+        })
     }
 
     fn place(&self, share: Share) -> Option<OwnedSemaphorePermit> {
@@ -79,24 +145,25 @@ impl Pool {
     }
 }
 
-async fn run<T, F>(place: OwnedSemaphorePermit, work: F) -> Result<T, Error>
-where
-    F: FnOnce() -> Result<T, Error> + Send + 'static,
-    T: Send + 'static,
-{
-    let work = tokio::task::spawn_blocking(move || {
-        let answer = work();
-        drop(place);
-        answer
-    });
-    match work.await {
-        Ok(answer) => answer,
-        // The one place where a panic in an operation ends: the caller gets 500, the others go on.
-        Err(_) => Err(Error::internal("an operation panicked")),
-    }
+/// The place some work runs at. Nothing once it is done.
+type Place = Mutex<Option<OwnedSemaphorePermit>>;
+
+fn lock(place: &Place) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn take(place: &Place) -> Option<OwnedSemaphorePermit> {
+    lock(place).take()
+}
+
+/// How long work may take among the readers. A read of an index takes a thousandth of it.
+const READ_TIME: Duration = Duration::from_millis(250);
 /// Fetches of roots, certificates and CRLs that are not in memory.
 const PUBLICATION_MAX: usize = 8;
 /// Places that only the operator on this machine may take.
 const OPERATOR_MAX: usize = 16;
+/// Transfers at once. Each reads the whole store: two already share what the disk gives to one, and more would
+/// only take longer, and take it from the writers.
+const TRANSFERS_MAX: usize = 2;
+/// One more, which only the operator on this machine may take: a backup does not wait for others' reports.
+const OPERATOR_TRANSFERS_MAX: usize = 1;

@@ -1,11 +1,17 @@
-//! What everybody may fetch, over plain HTTP too, because it is signed in itself: roots, CA
-//! certificates, CRLs. And the health of the server.
+//! What everybody may fetch, over plain HTTP too, because it is signed in itself, or hashed into what is: roots, CA
+//! certificates, CRLs, the event log. And the health of the server.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use bowline_service::{
-    Caller, Error, Kind, Operation, Service, ShowAuthority, ShowBundle, ShowRevocationList,
+    Caller, Error, Kind, Operation, RevocationList, Service, ShowAuthority, ShowBundle,
+    ShowRevocationList,
 };
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::request::Parts;
+use http_body_util::{Either, Full};
+use hyper::body::Bytes;
 
 use crate::message::{Response, answer, log_fault, with_header};
 use crate::router::Router;
@@ -19,6 +25,10 @@ enum Target<'a> {
     Roots,
     AuthorityCertificate(&'a str),
     RevocationList(&'a str),
+    LogCheckpoint,
+    LogKey,
+    LogTile(&'a str),
+    LogEntries(&'a str),
     Alive,
     Ready,
 }
@@ -28,7 +38,16 @@ fn target(path: &str) -> Option<Target<'_>> {
         "/roots.pem" => return Some(Target::Roots),
         "/healthz" => return Some(Target::Alive),
         "/readyz" => return Some(Target::Ready),
+        "/log/checkpoint" => return Some(Target::LogCheckpoint),
+        "/log/key" => return Some(Target::LogKey),
         _ => {}
+    }
+    // Which tiles there are, and how their paths are written, the log itself knows (C2SP tlog-tiles).
+    if let Some(tile) = path.strip_prefix("/log/tile/") {
+        return Some(match tile.strip_prefix("entries/") {
+            Some(bundle) => Target::LogEntries(bundle),
+            None => Target::LogTile(tile),
+        });
     }
     let id = |prefix: &str, suffix: &str| {
         path.strip_prefix(prefix)?
@@ -44,7 +63,8 @@ fn target(path: &str) -> Option<Target<'_>> {
 pub(crate) async fn serve(router: &Router, parts: &Parts, request_id: &str) -> Response {
     let response = match target(parts.uri.path()) {
         Some(target) => match fetch(router, target).await {
-            Ok(response) => response,
+            Ok(Some(response)) => response,
+            Ok(None) => not_found(parts.uri.path()),
             Err(error) => refuse(&error, request_id),
         },
         None => not_found(parts.uri.path()),
@@ -56,8 +76,12 @@ pub(crate) async fn serve(router: &Router, parts: &Parts, request_id: &str) -> R
     }
 }
 
-async fn fetch(router: &Router, target: Target<'_>) -> Result<Response, Error> {
-    Ok(match target {
+async fn fetch(router: &Router, target: Target<'_>) -> Result<Option<Response>, Error> {
+    let answer_held = |content_type, bytes: Vec<u8>| {
+        let bytes = router.hold(bytes)?;
+        Ok::<_, Error>(answer(200, content_type, bytes))
+    };
+    Ok(Some(match target {
         Target::Alive => answer(200, TEXT, "ok\n"),
         Target::Ready => match router.publish(Service::ready).await {
             Ok(()) => answer(200, TEXT, "ready\n"),
@@ -67,7 +91,10 @@ async fn fetch(router: &Router, target: Target<'_>) -> Result<Response, Error> {
         Target::Roots => {
             let run = |service: &Service| ShowBundle {}.run(service, &NOBODY);
             let bundle = router.publish(run).await?;
-            kept_for(HOUR, answer(200, "application/x-pem-file", bundle.pem))
+            kept_for(
+                HOUR,
+                answer_held("application/x-pem-file", bundle.pem.into())?,
+            )
         }
         Target::AuthorityCertificate(id) => {
             let id = id.to_owned();
@@ -76,7 +103,7 @@ async fn fetch(router: &Router, target: Target<'_>) -> Result<Response, Error> {
             let authority = router.publish(run).await?;
             kept_for(
                 HOUR,
-                answer(200, "application/pkix-cert", authority.certificate),
+                answer_held("application/pkix-cert", authority.certificate)?,
             )
         }
         Target::RevocationList(id) => {
@@ -84,28 +111,78 @@ async fn fetch(router: &Router, target: Target<'_>) -> Result<Response, Error> {
             // A revocation shows within seconds; so caches must ask again soon.
             kept_for(SECOND, answer(200, "application/pkix-crl", der))
         }
-    })
+        Target::LogCheckpoint => {
+            let Some(note) = router.publish(Service::log_checkpoint).await? else {
+                return Ok(None);
+            };
+            kept_for(SECOND, answer_held(TEXT, note.into())?)
+        }
+        Target::LogKey => {
+            let Some(key) = router.publish(Service::log_key).await? else {
+                return Ok(None);
+            };
+            kept_for(HOUR, answer_held(TEXT, format!("{key}\n").into())?)
+        }
+        Target::LogTile(path) => {
+            let path = path.to_owned();
+            let tile = move |service: &Service| service.log_tile(&path);
+            let Some(hashes) = router.publish(tile).await? else {
+                return Ok(None);
+            };
+            kept_for(WEEK, answer_held(BYTES, hashes)?)
+        }
+        Target::LogEntries(_) if !router.publish_events => return Ok(None),
+        Target::LogEntries(path) => {
+            let path = path.to_owned();
+            let bundle = move |service: &Service| service.log_entries(&path);
+            let Some(entries) = router.publish(bundle).await? else {
+                return Ok(None);
+            };
+            kept_for(WEEK, answer_held(BYTES, entries)?)
+        }
+    }))
 }
 
 /// A list that is fresh in memory is answered at once; only a new signature goes through the pool. Strangers
 /// cannot make us sign at will: between two revocations one signature is good for half the life of a list.
-async fn revocation_list(router: &Router, id: &str) -> Result<Vec<u8>, Error> {
+async fn revocation_list(router: &Router, id: &str) -> Result<Bytes, Error> {
     if let Some(list) = router.service.fresh_revocation_list(id) {
-        return Ok(list.der.clone());
+        return Ok(Bytes::from_owner(Shared(list)));
+    }
+    // One at a time, and those who wait take no thread: on a slow disk fetches of one stale list would take every
+    // place from the other things everybody may fetch.
+    let turn = tokio::time::timeout(TURN_TIME, router.signing.clone().lock_owned());
+    let turn = turn.await.map_err(|_| Error::Busy)?;
+    if let Some(list) = router.service.fresh_revocation_list(id) {
+        return Ok(Bytes::from_owner(Shared(list)));
     }
     let ask = ShowRevocationList {
         authority: id.to_owned(),
         fresh: false,
     };
-    let run = move |service: &Service| ask.run(service, &NOBODY);
-    Ok(router.publish(run).await?.der)
+    let run = move |service: &Service| {
+        let list = ask.run(service, &NOBODY);
+        // Given back by the work, not by who asked for it: a client that goes away does not begin a second one.
+        drop(turn);
+        list
+    };
+    router.hold(router.publish(run).await?.der)
+}
+
+/// A list in memory, as the body of any number of answers: it may be megabytes, and strangers may read slowly.
+struct Shared(Arc<RevocationList>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.der
+    }
 }
 
 /// The same headers, the length of the body among them, and no body (RFC 9110 §9.3.2).
 fn without_body(response: Response) -> Response {
     use hyper::body::Body;
     let length = response.body().size_hint().exact().unwrap_or_default();
-    let mut response = response.map(|_| http_body_util::Full::default());
+    let mut response = response.map(|_| Either::Left(Full::default()));
     response
         .headers_mut()
         .insert(CONTENT_LENGTH, HeaderValue::from(length));
@@ -166,6 +243,12 @@ fn line(error: &Error) -> String {
 
 const NOBODY: Caller = Caller::Nobody { source: None };
 const TEXT: &str = "text/plain; charset=utf-8";
+const BYTES: &str = "application/octet-stream";
 /// Certificates of authorities change with a rollover, which is announced longer ahead.
 const HOUR: &str = "max-age=3600";
 const SECOND: &str = "max-age=1";
+/// Tiles never change (C2SP tlog-tiles). Not kept for longer, because a home that was restored begins another log at
+/// the same paths.
+const WEEK: &str = "public, max-age=604800, immutable";
+/// How long a fetch waits for its turn to have a CRL signed: a few syncs of a slow disk.
+const TURN_TIME: Duration = Duration::from_secs(5);

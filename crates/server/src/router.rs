@@ -1,11 +1,13 @@
 //! Which dialect a request speaks.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use bowline_service::{Caller, Error, Service, WireRequest};
+use bowline_service::{Caller, Error, Kind, Service, WireRequest};
 use http::Request;
 use http::request::Parts;
 use hyper::body::{Body, Bytes};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
 
 use crate::limits::{CONTROL_BODY_MAX, DATA_BODY_MAX, Limits};
 use crate::memory::Memory;
@@ -18,8 +20,15 @@ use crate::{operations, publication, sessions, sts};
 pub(crate) struct Router {
     pub(crate) service: Arc<Service>,
     pub(crate) limits: Arc<Limits>,
+    /// Whether the server stops.
+    pub(crate) stopped: watch::Receiver<bool>,
+    /// Whose turn it is to have a CRL signed for everybody.
+    pub(crate) signing: Arc<Mutex<()>>,
+    /// Whether the entries of the event log are published.
+    pub(crate) publish_events: bool,
     pool: Pool,
     memory: Memory,
+    answers: Memory,
 }
 
 /// The dialects, told apart by method and path alone. Paths are compared as sent: nothing is decoded, nothing
@@ -33,11 +42,21 @@ enum Dialect {
 }
 
 impl Router {
-    pub(crate) fn new(service: Arc<Service>, pool: Pool, limits: Limits) -> Router {
+    pub(crate) fn new(
+        service: Arc<Service>,
+        pool: Pool,
+        limits: Limits,
+        publish_events: bool,
+        stopped: watch::Receiver<bool>,
+    ) -> Router {
         Router {
             service,
             pool,
+            stopped,
+            signing: Arc::default(),
+            publish_events,
             memory: Memory::new(limits.request_bytes),
+            answers: Memory::new(limits.answer_bytes),
             limits: Arc::new(limits),
         }
     }
@@ -71,27 +90,29 @@ impl Router {
         }
         match dialect {
             Dialect::Publication => publication::serve(self, &parts, request_id).await,
-            Dialect::CreateSession => match self.read(parts, body, DATA_BODY_MAX).await {
+            Dialect::CreateSession => match self.read(parts, body, DATA_BODY_MAX, via).await {
                 Ok(held) => sessions::serve(self, held, via, request_id).await,
                 Err(error) => sessions::refuse(&error, request_id),
             },
-            Dialect::Sts => match self.read(parts, body, DATA_BODY_MAX).await {
+            Dialect::Sts => match self.read(parts, body, DATA_BODY_MAX, via).await {
                 Ok(held) => sts::serve(self, held, via, request_id).await,
                 Err(error) => sts::refuse(&error, request_id),
             },
-            Dialect::Operation(name) => match self.read(parts, body, CONTROL_BODY_MAX).await {
+            Dialect::Operation(name) => match self.read(parts, body, CONTROL_BODY_MAX, via).await {
                 Ok(held) => operations::serve(self, &name, held, via, request_id).await,
                 Err(error) => operations::refuse(&error, request_id),
             },
         }
     }
 
-    async fn read<B>(&self, parts: Parts, body: B, body_max: usize) -> Result<Held, Error>
+    async fn read<B>(&self, parts: Parts, body: B, body_max: usize, via: Via) -> Result<Held, Error>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        message::read(parts, body, body_max, self.limits.body_time, &self.memory).await
+        let patience = self.limits.body_time;
+        let read = message::read(parts, body, body_max, patience, &self.memory).await;
+        read.inspect_err(|refusal| note_refusal(&self.service, via, refusal))
     }
 
     /// Runs an operation where it may block.
@@ -105,6 +126,20 @@ impl Router {
         match via {
             Via::ControlSocket => self.pool.run_for_operator(share, work).await,
             Via::Tls(_) | Via::Plain(_) => self.pool.run(share, work).await,
+        }
+    }
+
+    /// An answer's bytes, counted for as long as they wait to be sent: who asks much and reads nothing costs a bounded
+    /// part of the memory.
+    pub(crate) fn hold(&self, bytes: Vec<u8>) -> Result<Bytes, Error> {
+        self.answers.hold(bytes)
+    }
+
+    /// A place for a transfer.
+    pub(crate) fn transfer_place(&self, via: Via) -> Result<OwnedSemaphorePermit, Error> {
+        match via {
+            Via::ControlSocket => self.pool.transfer_for_operator(),
+            Via::Tls(_) | Via::Plain(_) => self.pool.transfer(),
         }
     }
 
@@ -137,6 +172,43 @@ pub(crate) fn caller(service: &Service, request: &WireRequest, via: Via) -> Resu
     match via {
         Via::ControlSocket => Ok(Caller::Operator),
         Via::Tls(address) | Via::Plain(address) => service.identify(request, Some(address)),
+    }
+}
+
+/// Has the log count a refusal that came before the service: nobody in particular was refused. The operator on this
+/// machine is somebody.
+pub(crate) fn note_refusal(service: &Service, via: Via, error: &Error) {
+    let source = match via {
+        Via::ControlSocket => return,
+        Via::Tls(address) | Via::Plain(address) => address,
+    };
+    match error.kind() {
+        Kind::Invalid
+        | Kind::Unauthenticated
+        | Kind::Denied
+        | Kind::NotFound
+        | Kind::Conflict
+        | Kind::Limit => {
+            if let Cow::Borrowed(code) = error.code() {
+                service.note_refusal(Some(source), code);
+            }
+        }
+        // Says nothing about who asked.
+        Kind::Internal | Kind::Unavailable => {}
+    }
+}
+
+/// The same for what never became an operation, of a caller who proved nothing. The others tell of their refusals.
+pub(crate) fn note_unread<T>(
+    service: &Service,
+    via: Via,
+    caller: &Caller,
+    result: &Result<T, Error>,
+) {
+    if let Err(error @ (Error::UnknownOperation { .. } | Error::OperationInput { .. })) = result
+        && let Caller::Nobody { .. } | Caller::Certificate { .. } = caller
+    {
+        note_refusal(service, via, error);
     }
 }
 

@@ -6,12 +6,13 @@ use bowline_service::{
 
 use crate::message::{Held, Response, Via, answer, log_fault};
 use crate::pool::Share;
-use crate::router::Router;
+use crate::router::{Router, note_refusal};
 
 /// Answers an STS request, header-signed or presigned, POST or GET.
 pub(crate) async fn serve(router: &Router, held: Held, via: Via, request_id: &str) -> Response {
     let Held { request, memory } = held;
     if let Err(error) = asks_for_identity(&request) {
+        note_refusal(&router.service, via, &error);
         return refuse(&error, request_id);
     }
     let caller = Caller::Nobody {

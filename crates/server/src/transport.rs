@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bowline_service::{PublicError, WireRequest};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::lines::Lines;
 use crate::tls;
 
 /// A server to talk to.
@@ -100,6 +101,18 @@ pub enum TransportError {
     /// The server refused, and said why.
     #[error("{}", .0.message)]
     Refused(PublicError),
+    /// What a transfer's bytes were to go to does not take them.
+    #[error(transparent)]
+    Sink(bowline_service::Error),
+}
+
+impl TransportError {
+    /// What to tell of an answer that is no frames.
+    pub(crate) fn without_form(status: u16, body: &[u8]) -> TransportError {
+        TransportError::Answer {
+            reason: format!("{}; is this a Bowline server?", without_form(status, body)),
+        }
+    }
 }
 
 /// An answer with its whole body.
@@ -109,14 +122,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// What to tell of an answer in no form of ours: its status and how it begins, quoted.
+    /// What to tell of it where it has no form of ours.
     pub(crate) fn without_form(&self) -> String {
-        let start = &self.body[..self.body.len().min(EXCERPT_BYTES)];
-        let text = String::from_utf8_lossy(start);
-        match text.trim() {
-            "" => format!("status {} without a message", self.status),
-            text => format!("status {}: {text:?}", self.status),
-        }
+        without_form(self.status, &self.body)
+    }
+}
+
+/// An answer in no form of ours: its status and how it begins, quoted.
+fn without_form(status: u16, body: &[u8]) -> String {
+    let start = &body[..body.len().min(EXCERPT_BYTES)];
+    let text = String::from_utf8_lossy(start);
+    match text.trim() {
+        "" => format!("status {status} without a message"),
+        text => format!("status {status}: {text:?}"),
     }
 }
 
@@ -155,20 +173,84 @@ impl Endpoint {
 
     /// Sends one request and waits for the whole answer. Blocks.
     pub(crate) fn send(&self, request: &WireRequest) -> Result<Answer, TransportError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        self.runtime()?
+            .block_on(self.in_time(self.exchange(request)))
+    }
+
+    /// Sends one request and hands over the answer line by line, with its status, until one of them is the answer
+    /// proper. An answer may take as long as it likes, if it is not silent for too long. Blocks.
+    pub(crate) fn send_for_lines<T>(
+        &self,
+        request: &WireRequest,
+        mut take: impl FnMut(u16, &[u8]) -> Result<Option<T>, TransportError>,
+    ) -> Result<T, TransportError> {
+        self.runtime()?.block_on(async {
+            let mut response = self.in_time(self.open(request)).await?;
+            let status = response.status().as_u16();
+            let mut lines = Lines::up_to(ANSWER_MAX);
+            loop {
+                let frame = self
+                    .in_time(async { Ok(response.body_mut().frame().await) })
+                    .await?;
+                let ended = frame.is_none();
+                let frame = frame
+                    .transpose()
+                    .map_err(|error| self.broken(&error.to_string()))?;
+                if let Some(data) = frame.and_then(|frame| frame.into_data().ok()) {
+                    lines
+                        .add(&data)
+                        .map_err(|reason| TransportError::Answer { reason })?;
+                }
+                while let Some(line) = lines.next(ended) {
+                    if let Some(answer) = take(status, &line)? {
+                        return Ok(answer);
+                    }
+                }
+                if ended {
+                    return Err(self.broken("the answer ended before its result"));
+                }
+            }
+        })
+    }
+
+    fn runtime(&self) -> Result<tokio::runtime::Runtime, TransportError> {
+        tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| self.connect_error(&error.to_string()))?;
-        runtime.block_on(async {
-            tokio::time::timeout(TIMEOUT, self.exchange(request))
-                .await
-                .unwrap_or_else(|_| {
-                    Err(self.broken(&format!("no answer within {} s", TIMEOUT.as_secs())))
-                })
+            .map_err(|error| self.connect_error(&error.to_string()))
+    }
+
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, TransportError>>,
+    ) -> Result<T, TransportError> {
+        let done = tokio::time::timeout(TIMEOUT, work).await;
+        done.unwrap_or_else(|_| {
+            Err(self.broken(&format!("no answer within {} s", TIMEOUT.as_secs())))
         })
     }
 
     async fn exchange(&self, request: &WireRequest) -> Result<Answer, TransportError> {
+        let response = self.open(request).await?;
+        self.collect(response).await
+    }
+
+    async fn collect(&self, response: http::Response<Incoming>) -> Result<Answer, TransportError> {
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), ANSWER_MAX)
+            .collect()
+            .await
+            .map_err(|error| self.broken(&error.to_string()))?
+            .to_bytes()
+            .to_vec();
+        Ok(Answer { status, body })
+    }
+
+    /// Sends one request and waits for the head of its answer.
+    async fn open(
+        &self,
+        request: &WireRequest,
+    ) -> Result<http::Response<Incoming>, TransportError> {
         match self {
             Endpoint::ControlSocket(path) => {
                 let stream = UnixStream::connect(path)
@@ -207,7 +289,8 @@ impl Endpoint {
         };
         let config =
             tls::client_config_for_bootstrap().map_err(|reason| self.connect_error(&reason))?;
-        let answer = self.over_tls(authority, config, &request).await?;
+        let response = self.over_tls(authority, config, &request).await?;
+        let answer = self.collect(response).await?;
         bowline_service::certificate_with_fingerprint(&answer.body, fingerprint).ok_or_else(|| {
             TransportError::Fingerprint {
                 authority: authority.into(),
@@ -224,7 +307,7 @@ impl Endpoint {
         authority: &str,
         config: rustls::ClientConfig,
         request: &WireRequest,
-    ) -> Result<Answer, TransportError> {
+    ) -> Result<http::Response<Incoming>, TransportError> {
         let (host, _) = split_or_refuse(authority)?;
         let name = ServerName::try_from(host.to_owned()).map_err(|_| TransportError::Url {
             url: authority.into(),
@@ -248,14 +331,19 @@ impl Endpoint {
         Ok(stream)
     }
 
-    async fn over<S>(&self, stream: S, request: &WireRequest) -> Result<Answer, TransportError>
+    async fn over<S>(
+        &self,
+        stream: S,
+        request: &WireRequest,
+    ) -> Result<http::Response<Incoming>, TransportError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.broken(&error.to_string()))?;
-        let driver = tokio::spawn(connection);
+        // Ends with the connection, or with the runtime, which serves one request.
+        tokio::spawn(connection);
         let mut builder = http::Request::builder()
             .method(request.method.as_str())
             .uri(&request.target);
@@ -267,19 +355,10 @@ impl Endpoint {
             .map_err(|error| TransportError::Answer {
                 reason: error.to_string(),
             })?;
-        let response = sender
+        sender
             .send_request(message)
             .await
-            .map_err(|error| self.broken(&error.to_string()))?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), ANSWER_MAX)
-            .collect()
-            .await
-            .map_err(|error| self.broken(&error.to_string()))?
-            .to_bytes()
-            .to_vec();
-        driver.abort();
-        Ok(Answer { status, body })
+            .map_err(|error| self.broken(&error.to_string()))
     }
 
     fn connect_error(&self, reason: &str) -> TransportError {
@@ -332,9 +411,9 @@ fn split_or_refuse(authority: &str) -> Result<(&str, Option<u16>), TransportErro
     })
 }
 
-/// How long an answer may take. A slow disk slows writers; a minute tells slow from dead.
+/// How long an answer may take, and a transfer be silent. A slow disk slows writers; a minute tells slow from dead.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest answer read: a page of an inventory is far under it.
+/// The longest answer, or line of a transfer, that is read: a page of an inventory is far under it.
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
 /// How much of an answer that is none of ours is told.
 const EXCERPT_BYTES: usize = 200;

@@ -2,6 +2,8 @@
 //!
 //! No secret ever enters an event: no private key, no secret access key, no session token.
 
+use std::collections::BTreeMap;
+
 use bowline_x509::Time;
 use serde::{Deserialize, Serialize};
 
@@ -55,10 +57,45 @@ pub enum Event {
     RevocationListSigned {
         /// The authority.
         authority: String,
-        /// Its CRL number.
+        /// Its CRL number. Lines of listed events have the event's own number.
+        #[serde(rename = "crl_number", alias = "number")]
         number: u64,
         /// How many certificates it lists.
         entries: usize,
+    },
+    /// The log got a name and a key to sign its checkpoints with.
+    LogKeyCreated {
+        /// What it is called.
+        origin: String,
+        /// The key that verifies it, `NAME+HASH+KEY`.
+        vkey: String,
+        /// The key of the log that ended when this one began, in a home that was restored.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        follows: Option<String>,
+    },
+    /// The clock was accepted although the home had been at a later time.
+    ClockAccepted {
+        /// The latest time before.
+        was: Time,
+    },
+    /// The home was made from a backup; whatever was acknowledged after the backup is not in it.
+    HomeRestored {
+        /// When the last commit of the backup was written.
+        last_written_at: Option<Time>,
+        /// How many revocations were added from CRLs.
+        revocations_added: usize,
+        /// The CRL number that each authority goes on from.
+        revocation_list_numbers: Vec<(String, u64)>,
+    },
+    /// Certificates are revoked since a CRL said so that was published after the backup.
+    RevocationsMerged {
+        /// The authority that had signed them.
+        authority: String,
+        /// The number of the CRL.
+        #[serde(rename = "crl_number")]
+        number: Option<u64>,
+        /// Their serial numbers in hex.
+        serials: Vec<String>,
     },
     /// A role was created.
     RoleCreated {
@@ -103,6 +140,36 @@ pub enum Event {
         action: String,
         /// The resource.
         resource: String,
+    },
+    /// An operation that would have changed something was refused, to somebody known.
+    OperationRefused {
+        /// The operation's name on the wire.
+        operation: String,
+        /// The stable code of the refusal.
+        code: String,
+        /// The reason; empty where it would repeat what was sent.
+        reason: String,
+    },
+    /// A certificate of ours that proved its key was not renewed.
+    RenewalRefused {
+        /// The stable code of the refusal.
+        code: String,
+        /// The reason.
+        reason: String,
+        /// The certificate's serial number in hex.
+        serial: String,
+        /// The certificate's subject, RFC 4514.
+        subject: String,
+    },
+    /// How often somebody who proved nothing was refused in a minute. Of IPv6 the source is the /64.
+    RequestsRefused {
+        /// The beginning of the minute.
+        minute: Time,
+        /// Whether these are the many sources of a minute that are not told apart.
+        #[serde(default, skip_serializing_if = "is_false")]
+        others: bool,
+        /// How often, by the stable code of the refusal.
+        codes: BTreeMap<String, u64>,
     },
     /// A certificate was traded for credentials.
     SessionCreated {
@@ -156,6 +223,16 @@ pub struct EventRecord {
 }
 
 impl Event {
+    /// The record of what the home did of itself, asked by nobody.
+    pub(crate) fn own(self, at: Time) -> EventRecord {
+        EventRecord {
+            at,
+            caller: "bowline".into(),
+            source: None,
+            event: self,
+        }
+    }
+
     pub(crate) fn record(self, caller: &Caller, at: Time) -> EventRecord {
         EventRecord {
             at,
@@ -165,6 +242,24 @@ impl Event {
         }
     }
 }
+
+/// Whether events of a kind, by its name in the log, tell that something was refused.
+pub(crate) fn is_refusal(kind: &str) -> bool {
+    REFUSALS.contains(&kind)
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// The kinds of events that tell of a refusal.
+const REFUSALS: [&str; 5] = [
+    "action_denied",
+    "operation_refused",
+    "renewal_refused",
+    "requests_refused",
+    "session_denied",
+];
 
 impl Record for EventRecord {
     const WHAT: &'static str = "event";

@@ -169,6 +169,7 @@ impl Operation for Authorize {
         let (session, payload) = match service.authenticate(&signed, &self.rules(), now) {
             Ok(authenticated) => authenticated,
             Err(error) if error.is_authentication() => {
+                service.note_refused(self.source_ip, &error);
                 return Ok(Authorization::unauthenticated(&error));
             }
             Err(error) => return Err(error),

@@ -176,7 +176,7 @@ impl Operation for IssueCertificate {
         let place = service.place(&issuance)?;
 
         // 5. Sign; 6. and 7. records and event in one commit.
-        let certificate = service.sign(draft, &record)?;
+        let certificate = service.sign(draft, &record, now)?;
         service.commit_certificate(
             &certificate,
             &self.name,
@@ -236,6 +236,25 @@ impl Operation for RenewCertificate {
 
     /// Needs no permission but the old certificate's key, whoever asks.
     fn run(self, service: &Service, caller: &Caller) -> Result<IssuedCertificate, Error> {
+        let mut proved = None;
+        self.renew(service, caller, &mut proved).map_err(|refusal| {
+            match service.tell_renewal_refusal(proved.as_ref(), caller, &refusal) {
+                Ok(()) => refusal,
+                // A log that cannot be written is the bigger trouble.
+                Err(error) => error,
+            }
+        })
+    }
+}
+
+impl RenewCertificate {
+    /// Renews. Says which certificate of ours proved its key: a refusal from there on is an event about it.
+    fn renew(
+        self,
+        service: &Service,
+        caller: &Caller,
+        proved: &mut Option<Certificate>,
+    ) -> Result<IssuedCertificate, Error> {
         let now = service.now();
         // 1. The old certificate is one of ours, and its key speaks.
         let old = Certificate::from_der(&self.certificate)?;
@@ -264,6 +283,7 @@ impl Operation for RenewCertificate {
                 now,
             });
         }
+        *proved = Some(old.clone());
         // 2. It is still good, and of a kind that lives on without anybody's leave.
         if old_record.authority == OPERATORS {
             return Err(Error::RenewsOperator);
@@ -285,7 +305,7 @@ impl Operation for RenewCertificate {
         let serial = SerialNumber::from_random(draw(&*service.entropy));
         let draft = profile.renew(&old, request.public_key(), authority, serial, now)?;
         let shortened_from = draft.shortened_from();
-        let certificate = service.sign(draft, &record)?;
+        let certificate = service.sign(draft, &record, now)?;
         service.commit_certificate(
             &certificate,
             &old_record.name,
@@ -319,7 +339,13 @@ impl Service {
     }
 
     /// Signs a draft with the key of the authority it was drafted under.
-    fn sign(&self, draft: Draft, record: &AuthorityRecord) -> Result<Certificate, Error> {
+    fn sign(
+        &self,
+        draft: Draft,
+        record: &AuthorityRecord,
+        now: Time,
+    ) -> Result<Certificate, Error> {
+        self.check_clock(now)?;
         let signer = self.authority_key(&record.id)?;
         Ok(draft.sign(record.authority()?, &*signer)?)
     }

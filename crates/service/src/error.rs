@@ -2,10 +2,12 @@
 //!
 //! Each crate below has its own closed enum; here they meet.
 
+mod sources;
 mod translation;
 
 pub use translation::{Kind, PublicError, Refusal};
 
+use crate::log::LogError;
 use bowline_ca::{AuthorityError, IssueError, ProfileError};
 use bowline_policy::{AccountIdError, PolicyError};
 use bowline_sigv4::SignatureError;
@@ -17,23 +19,6 @@ use bowline_x509::{
     CertificateError, CrlError, GeneralNameError, KeyError, NameError, RequestError,
     RevocationReason, SerialError, SignError, Time,
 };
-
-macro_rules! wrap {
-    ($($variant:ident($source:ty)),* $(,)?) => {
-        $(impl From<$source> for Error {
-            fn from(source: $source) -> Error {
-                Error::$variant(source)
-            }
-        })*
-    };
-}
-
-wrap! {
-    Profile(ProfileError), Authority(AuthorityError), Issue(IssueError), Policy(PolicyError), Account(AccountIdError),
-    Signature(SignatureError), Path(PathError), Certificate(CertificateError), Request(RequestError), Pem(PemError),
-    Key(KeyError), Name(NameError), GeneralName(GeneralNameError), Serial(SerialError), Store(StoreError),
-    Record(RecordError), Token(TokenError), Role(RoleGone), Id(IdError), Sign(SignError), Crl(CrlError),
-}
 
 /// Everything an operation can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -564,7 +549,7 @@ pub enum Error {
     #[error("the input of {name} does not read: {reason}")]
     OperationInput {
         /// The operation.
-        name: &'static str,
+        name: String,
         /// What the parser said.
         reason: String,
     },
@@ -604,6 +589,89 @@ pub enum Error {
     /// More in flight than there is room for.
     #[error("too many requests are in flight: try again in a second")]
     Busy,
+    /// A clock that cannot be right.
+    #[error(
+        "the clock says {}, and this home has been at {}: set the clock, or if it is right now, accept it with `bowline doctor --accept-clock`",
+        crate::format_time(*now),
+        crate::format_time(*latest)
+    )]
+    ClockBehind {
+        /// What the clock says.
+        now: Time,
+        /// The latest time the home went by.
+        latest: Time,
+    },
+    /// A CRL that none of the home's authorities signed.
+    #[error(
+        "the CRL of {issuer:?} was not signed by an authority of this home; they are: {}",
+        listed(known)
+    )]
+    RevocationListNotOurs {
+        /// Its issuer, RFC 4514.
+        issuer: String,
+        /// The ids of the authorities.
+        known: Vec<String>,
+    },
+    /// Whoever a transfer is for has gone away, or takes no more.
+    #[error("the receiver of the transfer is gone: {reason}")]
+    ReceiverGone {
+        /// What was noticed.
+        reason: String,
+    },
+    /// There is no log yet, or no checkpoint of it.
+    #[error("no checkpoint of the log is signed yet: sign-log-checkpoint signs one")]
+    LogNotBegun,
+    /// No such event.
+    #[error("there is no event {number}")]
+    EventUnknown {
+        /// Its number.
+        number: u64,
+    },
+    /// An event that a checkpoint is not over.
+    #[error(
+        "event {number} came after the checkpoint of size {size}: take a later one, or leave the size out"
+    )]
+    EventAfterCheckpoint {
+        /// The event's number.
+        number: u64,
+        /// The checkpoint's size.
+        size: u64,
+    },
+    /// No checkpoint was signed at a size.
+    #[error("no checkpoint was signed at size {size}; the last one is of size {latest}")]
+    LogCheckpointUnknown {
+        /// The size asked for.
+        size: u64,
+        /// That of the last checkpoint.
+        latest: u64,
+    },
+    /// Sizes between which nothing can be proved.
+    #[error(
+        "a log of {from} events is not the beginning of one of {to}: the smaller size is 1 to {to}"
+    )]
+    LogSizesInvalid {
+        /// The size that should be smaller.
+        from: u64,
+        /// The size that should be larger.
+        to: u64,
+    },
+    /// The log in the store is not what was written.
+    #[error("the log is damaged: {reason}")]
+    LogDamaged {
+        /// What was found.
+        reason: String,
+    },
+    /// An exported log is not verified.
+    #[error(transparent)]
+    Log(LogError),
+    /// No such subject.
+    #[error(
+        "there is no subject {subject:?}: a subject is named by its id or ARN, once it traded a certificate"
+    )]
+    SubjectUnknown {
+        /// What was asked for.
+        subject: String,
+    },
     /// An error that another process answered with.
     #[error("{}", .0.message)]
     Remote(PublicError),

@@ -24,6 +24,11 @@ pub const CONTROL_SERVICE: &str = "bowline";
 impl Service {
     /// Who signed a control-plane request. Without a signature it is nobody; with a wrong one it is refused.
     pub fn identify(&self, request: &WireRequest, source: Option<IpAddr>) -> Result<Caller, Error> {
+        self.identified(request, source)
+            .inspect_err(|refusal| self.note_refused(source, refusal))
+    }
+
+    fn identified(&self, request: &WireRequest, source: Option<IpAddr>) -> Result<Caller, Error> {
         let now = self.now();
         let signed = signed_request(request);
         let in_query = request
@@ -142,13 +147,14 @@ impl Operation for GetCallerIdentity {
     const NAME: &'static str = "get-caller-identity";
     type Answer = CallerIdentity;
 
-    fn run(self, service: &Service, _caller: &Caller) -> Result<CallerIdentity, Error> {
+    fn run(self, service: &Service, caller: &Caller) -> Result<CallerIdentity, Error> {
         let rules = Rules {
             services: Allowed::only(["sts"]),
             ..Rules::default()
         };
-        let (session, _) =
-            service.authenticate(&signed_request(&self.request), &rules, service.now())?;
+        let (session, _) = service
+            .authenticate(&signed_request(&self.request), &rules, service.now())
+            .inspect_err(|refusal| service.note_refused(caller.source(), refusal))?;
         let claims = session.claims();
         Ok(CallerIdentity {
             user_id: claims.assumed_role_id(),

@@ -18,6 +18,7 @@ use crate::environment::draw;
 use crate::error::Error;
 use crate::keys::{KeySpec, PrivateKey};
 use crate::keyspace;
+use crate::log;
 use crate::operation::Operation;
 use crate::profiles::{self, DEFAULT_PROFILE, OPERATORS_PROFILE};
 use crate::record::Record;
@@ -58,7 +59,7 @@ pub struct OfflineRoot {
 }
 
 /// What was made.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Initialized {
     /// The settings.
     pub settings: Settings,
@@ -207,6 +208,10 @@ impl Operation for Initialize {
             commit = commit.put(keyspace::offline_revocation_list(ROOT)?, list.encode()?);
         }
 
+        // The log has its key from its first event on.
+        let (_, mut commit, log_begun) =
+            log::begin(commit, &settings, &sealer, None, service, now)?;
+
         // 5. One commit: a home is there whole or not at all.
         let event = Event::Initialized {
             name: settings.name.clone(),
@@ -215,12 +220,13 @@ impl Operation for Initialize {
                 .map(|view| (view.id.clone(), view.fingerprint.clone()))
                 .collect(),
         };
-        service
-            .commit(commit, caller, now, event)
-            .map_err(|error| match error {
-                Error::Store(StoreError::Conflict { .. }) => Error::AlreadyInitialized,
-                error => error,
-            })?;
+        for event in [event.record(caller, now), log_begun.own(now)] {
+            commit = commit.append(keyspace::events(), event.encode()?);
+        }
+        service.store.commit(commit).map_err(|error| match error {
+            StoreError::Conflict { .. } => Error::AlreadyInitialized,
+            error => Error::Store(error),
+        })?;
         service.adopt_sealer(sealer);
 
         Ok(Initialized {

@@ -3,7 +3,8 @@
 //! A key is a short word that names the kind, a slash, and the parts. Texts inside a longer
 //! key end in a NUL byte, which no name may hold, so that no name is the prefix of another's keys.
 
-use bowline_store::Key;
+use bowline_store::{Key, StoreError};
+use bowline_trust::Uuid;
 use bowline_x509::{SerialNumber, Time};
 
 use crate::error::Error;
@@ -11,6 +12,11 @@ use crate::error::Error;
 /// The settings of the home: one record, whose presence says that the home is initialized.
 pub(crate) fn settings() -> Key {
     fixed("settings")
+}
+
+/// The latest time that the home went by.
+pub(crate) fn passage() -> Key {
+    fixed("passage")
 }
 
 /// The sealed master key.
@@ -46,6 +52,42 @@ pub(crate) fn crl_number(authority: &str) -> Result<Key, Error> {
 /// A certificate we issued, by its serial number.
 pub(crate) fn certificate(serial: &SerialNumber) -> Key {
     with_serial(b"certificate/".to_vec(), serial)
+}
+
+/// Every certificate we issued.
+pub(crate) fn certificates() -> Key {
+    fixed("certificate/")
+}
+
+/// The prefixes of every key that leads to a certificate.
+pub(crate) fn certificate_indexes() -> [Key; 4] {
+    [
+        "certificate-name/",
+        "certificate-san/",
+        "certificate-end/",
+        "certificate-renewal/",
+    ]
+    .map(fixed)
+}
+
+/// The certificate that a key under one of [`certificate_indexes`] leads to.
+pub(crate) fn serial_of_index(key: &Key) -> Option<SerialNumber> {
+    let bytes = key.as_bytes();
+    let after = |prefix: &[u8]| bytes.strip_prefix(prefix);
+    let digits = if let Some(rest) = after(b"certificate-end/") {
+        rest.get(TIME_LEN..)?
+    } else if let Some(rest) = after(b"certificate-name/") {
+        let end = rest.iter().position(|&byte| byte == 0)?;
+        rest.get(end + 1 + TIME_LEN..)?
+    } else if let Some(rest) = after(b"certificate-san/") {
+        let end = rest.iter().position(|&byte| byte == 0)?;
+        &rest[end + 1..]
+    } else {
+        let rest = after(b"certificate-renewal/")?;
+        let end = rest.iter().position(|&byte| byte == b'/')?;
+        &rest[end + 1..]
+    };
+    SerialNumber::from_bytes(&hex::decode(digits).ok()?).ok()
 }
 
 /// The certificates of one name, in the order of their ends.
@@ -95,6 +137,11 @@ pub(crate) fn revocations(issuer_key_id: &[u8]) -> Key {
     key(revocations_bytes(issuer_key_id))
 }
 
+/// Every revocation of every issuer.
+pub(crate) fn all_revocations() -> Key {
+    fixed("revocation/")
+}
+
 fn revocations_bytes(issuer_key_id: &[u8]) -> Vec<u8> {
     let mut bytes = b"revocation/".to_vec();
     bytes.extend_from_slice(hex::encode(issuer_key_id).as_bytes());
@@ -115,6 +162,11 @@ pub(crate) fn trust_anchors() -> Key {
 /// The id of the trust anchor with a name.
 pub(crate) fn trust_anchor_name(name: &str) -> Result<Key, Error> {
     named("trust-anchor-name/", name)
+}
+
+/// Prefix of [`trust_anchor_name`].
+pub(crate) fn trust_anchor_names() -> Key {
+    fixed("trust-anchor-name/")
 }
 
 /// Until when the sessions of a trust anchor have ended.
@@ -163,6 +215,11 @@ pub(crate) fn profile_name(name: &str) -> Result<Key, Error> {
     named("profile-name/", name)
 }
 
+/// Prefix of [`profile_name`].
+pub(crate) fn profile_names() -> Key {
+    fixed("profile-name/")
+}
+
 /// A role, by its name.
 pub(crate) fn role(name: &str) -> Result<Key, Error> {
     named("role/", name)
@@ -176,6 +233,70 @@ pub(crate) fn roles() -> Key {
 /// The event log; events are appended under it.
 pub(crate) fn events() -> Key {
     fixed("event/")
+}
+
+/// The number of an event, from its key.
+pub(crate) fn event_number(key: &Key) -> Option<u64> {
+    let number = key.as_bytes().strip_prefix(b"event/")?;
+    number.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// An event, by its number.
+pub(crate) fn event(number: u64) -> Result<Key, Error> {
+    Ok(events().numbered(number).map_err(StoreError::from)?)
+}
+
+/// What the log is called, and its public key.
+pub(crate) fn log() -> Key {
+    fixed("log")
+}
+
+/// The sealed private key of the log.
+pub(crate) fn log_key() -> Key {
+    fixed("log-key")
+}
+
+/// The hashes of a tile of the log's tree, as many as there were when a checkpoint was last signed over it.
+pub(crate) fn log_tile(level: u8, index: u64) -> Result<Key, Error> {
+    let prefix = key(format!("log-tile/{level}/").into_bytes());
+    Ok(prefix.numbered(index).map_err(StoreError::from)?)
+}
+
+/// The checkpoint that was signed at a size of the log.
+pub(crate) fn log_checkpoint(size: u64) -> Result<Key, Error> {
+    let prefix = fixed("log-checkpoint/");
+    Ok(prefix.numbered(size).map_err(StoreError::from)?)
+}
+
+/// The checkpoint that was signed last.
+pub(crate) fn log_checkpoint_latest() -> Key {
+    fixed("log-checkpoint-latest")
+}
+
+/// A subject that traded a certificate, by its id.
+pub(crate) fn subject(id: &Uuid) -> Key {
+    key(format!("subject/{id}").into_bytes())
+}
+
+/// Every subject.
+pub(crate) fn subjects() -> Key {
+    fixed("subject/")
+}
+
+/// The id of a subject, from its key.
+pub(crate) fn subject_of(key: &Key) -> Option<Uuid> {
+    let id = key.as_bytes().strip_prefix(b"subject/")?;
+    std::str::from_utf8(id).ok()?.parse().ok()
+}
+
+/// A certificate of a subject, by its fingerprint.
+pub(crate) fn subject_credential(id: &Uuid, fingerprint: &[u8; 32]) -> Key {
+    key(format!("subject-credential/{id}/{}", hex::encode(fingerprint)).into_bytes())
+}
+
+/// Every certificate of a subject.
+pub(crate) fn subject_credentials(id: &Uuid) -> Key {
+    key(format!("subject-credential/{id}/").into_bytes())
 }
 
 fn fixed(text: &'static str) -> Key {

@@ -11,12 +11,14 @@ mod anchors;
 mod audit;
 mod authorities;
 mod authorization;
+mod backup;
 mod cache;
 mod caller;
 mod certificates;
 pub mod conformance;
 mod environment;
 mod error;
+mod examination;
 mod explanation;
 mod identity;
 mod initialize;
@@ -24,11 +26,14 @@ mod inspect;
 mod inventory;
 mod keys;
 mod keyspace;
+mod log;
 mod named;
 mod operation;
+mod passage;
 mod profiles;
 mod record;
 mod requests;
+mod restoration;
 mod revocation;
 mod revocation_lists;
 mod roles;
@@ -36,6 +41,7 @@ mod sealing;
 mod service;
 mod sessions;
 mod settings;
+mod subjects;
 mod trust_policies;
 mod verify;
 mod wire;
@@ -50,10 +56,12 @@ pub use authorities::{
 pub use authorization::{
     Authorization, Authorize, ContextValue, MatchedStatement, Signatory, SignedPayload,
 };
+pub use backup::{Backup, BackupSummary};
 pub use caller::Caller;
 pub use certificates::{IssueCertificate, IssuedCertificate, RenewCertificate, ServerCertificate};
 pub use environment::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use error::{Error, Kind, PublicError, Refusal};
+pub use examination::{Examination, Examine, Finding, Severity};
 pub use explanation::{
     AssumableRole, AssumableRoles, ExplainSession, ListAssumableRoles, SessionExplanation,
 };
@@ -65,13 +73,23 @@ pub use inventory::{
     ShowCertificate,
 };
 pub use keys::{KeySpec, PrivateKey};
-pub use operation::{OPERATIONS, Operation, READ_OPERATIONS, dispatch};
+pub use log::{
+    Change, Checkpoint, CheckpointError, ConsistencyProof, EntryBundle, EventProof, ExportLog,
+    ExportedLog, Hash, ListEvents, ListedEvents, LogCheckpoint, LogError, LogKey, NoteError,
+    Outcome, ProveConsistency, ProveEvent, ShowLogKey, SignLogCheckpoint, SignedNote, Tampering,
+    Tile, VerifiedLog, VerifierKey, leaf_hash, verify_consistency, verify_inclusion, verify_log,
+};
+pub use operation::{
+    OPERATIONS, Operation, READ_OPERATIONS, Sink, TRANSFERS, Transfer, dispatch, dispatch_transfer,
+};
+pub use passage::{AcceptClock, AcceptedClock};
 pub use profiles::{CreateProfile, ListProfiles, ProfileView, ShowProfile, UpdateProfile};
 pub use requests::{
     SessionAsk, certificate_with_fingerprint, certificates_from_pem, certification_request,
     certification_request_from_file, crl_pem, pem_of, renewal_proof, session_request, sign_request,
     sign_request_with_certificate,
 };
+pub use restoration::{FinishRestore, RestoredHome};
 pub use revocation::{RevocationRecord, RevokeCertificate, RevokedCertificates};
 pub use revocation_lists::{RevocationList, ShowRevocationList};
 pub use roles::{CreateRole, ListRoles, RoleView, ShowRole};
@@ -79,10 +97,11 @@ pub use sealing::{PASSPHRASE_MIN, UnsealKey};
 pub use service::Service;
 pub use sessions::{CreateSession, PATH as SESSIONS_PATH, Secret, SessionCredentials};
 pub use settings::{Settings, ShowSettings};
+pub use subjects::{ListSubjects, ShowSubject, SubjectCredential, SubjectPage, SubjectView};
 pub use verify::{ExpiresIn, Purpose, VerifiedChain, VerifyAsk, needs_renewal, verify};
 pub use wire::{Moment, WireRequest};
 
-pub use bowline_store::{Store, StoreError};
+pub use bowline_store::{Progress, Store, StoreError};
 pub use bowline_x509::{RevocationReason, Time};
 
 /// A time as it is printed everywhere: RFC 3339, UTC, whole seconds, `Z`.

@@ -4,6 +4,7 @@
 //! it as JSON; the AWS dialects build it from their own wire. The list below drives router,
 //! client and command line, so they cannot differ.
 
+use bowline_store::Progress;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,6 +21,72 @@ pub trait Operation: Serialize + DeserializeOwned {
 
     /// Does it: checks the caller, loads, decides, commits.
     fn run(self, service: &Service, caller: &Caller) -> Result<Self::Answer, Error>;
+
+    /// Does it, and has the log tell of a refusal: the one way in for callers from outside.
+    fn perform(self, service: &Service, caller: &Caller) -> Result<Self::Answer, Error> {
+        self.run(service, caller)
+            .map_err(|refusal| told(service, Self::NAME, caller, refusal))
+    }
+}
+
+/// Takes what a transfer gives, in order, while it goes on. An error ends the transfer.
+pub trait Sink {
+    /// How far it has come.
+    fn progress(&mut self, progress: Progress) -> Result<(), Error>;
+
+    /// The next bytes of what is transferred.
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error>;
+}
+
+/// An operation that takes long or gives much: progress and bytes come before its answer.
+///
+/// What is given is whole only once the answer has come.
+pub trait Transfer: Serialize + DeserializeOwned {
+    /// The name on the wire: `backup`.
+    const NAME: &'static str;
+    /// What it answers at its end.
+    type Answer: Serialize + DeserializeOwned;
+
+    /// Does it: checks the caller, then gives to the sink what it finds. Holds a bounded part of it in memory.
+    fn run(
+        self,
+        service: &Service,
+        caller: &Caller,
+        sink: &mut dyn Sink,
+    ) -> Result<Self::Answer, Error>;
+
+    /// Does it, and has the log tell of a refusal: the one way in for callers from outside.
+    fn perform(
+        self,
+        service: &Service,
+        caller: &Caller,
+        sink: &mut dyn Sink,
+    ) -> Result<Self::Answer, Error> {
+        self.run(service, caller, sink)
+            .map_err(|refusal| told(service, Self::NAME, caller, refusal))
+    }
+}
+
+macro_rules! transfers {
+    ($($transfers:ty),* $(,)?) => {
+        /// The wire names of all transfers.
+        pub const TRANSFERS: &[&str] = &[$(<$transfers>::NAME),*];
+
+        /// Runs the transfer with a wire name: JSON in, JSON out at its end.
+        pub fn dispatch_transfer(
+            name: &str,
+            input: &[u8],
+            service: &Service,
+            caller: &Caller,
+            sink: &mut dyn Sink,
+        ) -> Result<Vec<u8>, Error> {
+            $(if name == <$transfers>::NAME {
+                let transfer: $transfers = read(name, input)?;
+                return written(&transfer.perform(service, caller, sink)?);
+            })*
+            Err(Error::UnknownOperation { name: name.into() })
+        }
+    };
 }
 
 macro_rules! operations {
@@ -61,9 +128,15 @@ operations! {
         crate::ListAssumableRoles,
         crate::GetCallerIdentity,
         crate::Authorize,
+        crate::ListSubjects,
+        crate::ShowSubject,
+        crate::ShowLogKey,
+        crate::ProveConsistency,
     ],
     write: [
         crate::Initialize,
+        crate::FinishRestore,
+        crate::AcceptClock,
         crate::IssueCertificate,
         crate::RenewCertificate,
         crate::RevokeCertificate,
@@ -74,7 +147,16 @@ operations! {
         crate::CreateProfile,
         crate::UpdateProfile,
         crate::CreateSession,
+        crate::SignLogCheckpoint,
+        crate::ProveEvent,
     ],
+}
+
+transfers! {
+    crate::Backup,
+    crate::Examine,
+    crate::ListEvents,
+    crate::ExportLog,
 }
 
 fn run_json<O: Operation>(
@@ -82,11 +164,26 @@ fn run_json<O: Operation>(
     service: &Service,
     caller: &Caller,
 ) -> Result<Vec<u8>, Error> {
-    let operation: O = serde_json::from_slice(input).map_err(|error| Error::OperationInput {
-        name: O::NAME,
+    let operation: O = read(O::NAME, input)?;
+    written(&operation.perform(service, caller)?)
+}
+
+fn read<T: DeserializeOwned>(name: &str, input: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(input).map_err(|error| Error::OperationInput {
+        name: name.into(),
         reason: error.to_string(),
-    })?;
-    let answer = operation.run(service, caller)?;
-    serde_json::to_vec(&answer)
+    })
+}
+
+fn written<T: Serialize>(answer: &T) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(answer)
         .map_err(|error| Error::internal(format!("an answer could not be encoded: {error}")))
+}
+
+/// Has the log tell of a refusal. A log that cannot be written is the bigger trouble.
+fn told(service: &Service, name: &'static str, caller: &Caller, refusal: Error) -> Error {
+    match service.tell_refusal(name, caller, &refusal) {
+        Ok(()) => refusal,
+        Err(error) => error,
+    }
 }

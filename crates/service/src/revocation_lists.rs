@@ -137,6 +137,7 @@ impl Service {
 
     fn sign_revocation_list(&self, id: &str, caller: &Caller) -> Result<RevocationList, Error> {
         let now = self.now();
+        self.check_clock(now)?;
         let record = self.authority_record(id)?;
         if record.key == KeyLocation::Offline {
             let list = self.load::<RevocationList>(&keyspace::offline_revocation_list(id)?)?;
@@ -180,6 +181,30 @@ impl Service {
         self.revocation_lists
             .keep(id, changes, Arc::new(list.clone()));
         Ok(list)
+    }
+
+    /// Adds to a commit that an authority's next list has a number ahead of every one that can have been published,
+    /// here or by whoever went on from the same state.
+    pub(crate) fn jump_revocation_list_number(
+        &self,
+        commit: Commit,
+        id: &str,
+        published: Option<u64>,
+    ) -> Result<(u64, Commit), Error> {
+        let key = keyspace::crl_number(id)?;
+        let stored = self.store.get(&key)?;
+        let last = match &stored {
+            Some(value) => NumberRecord::decode(&key, value)?.number,
+            None => 0,
+        };
+        let number = last
+            .max(published.unwrap_or(0))
+            .saturating_add(RESTORE_NUMBERS);
+        let commit = match stored {
+            Some(value) => commit.expect_equals(key.clone(), value),
+            None => commit.expect_absent(key.clone()),
+        };
+        Ok((number, commit.put(key, NumberRecord { number }.encode()?)))
     }
 
     /// What the list must name: every revoked certificate of the issuer whose time is not over.
@@ -250,5 +275,8 @@ impl Record for RevocationList {
 
 /// How long the CRL of an authority is good for whose key is kept outside.
 const OFFLINE_LIST_LIFE: TimeDelta = TimeDelta::days(366);
+/// How far numbers jump when a home goes on from a backup: more lists than can be signed in a year at a hundred a
+/// second, and room for four billion restores.
+const RESTORE_NUMBERS: u64 = 1 << 32;
 /// How long a CRL is good for. It is signed again half way, or when something was revoked.
 const LIST_LIFE: TimeDelta = TimeDelta::hours(24);

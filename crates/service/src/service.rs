@@ -13,10 +13,13 @@ use crate::environment::{Clock, Entropy};
 use crate::error::Error;
 use crate::keys::PrivateKey;
 use crate::keyspace;
+use crate::log::Refusals;
+use crate::passage::Passage;
 use crate::record::Record;
 use crate::revocation_lists::RevocationLists;
 use crate::sealing::{SealedMaster, Sealer, UnsealKey};
 use crate::settings::Settings;
+use crate::subjects::Sightings;
 
 /// What every operation runs on. One a process; shared between threads.
 pub struct Service {
@@ -26,6 +29,11 @@ pub struct Service {
     pub(crate) unseal: Option<UnsealKey>,
     pub(crate) cache: Cache,
     pub(crate) revocation_lists: RevocationLists,
+    pub(crate) passage: Passage,
+    pub(crate) refusals: Refusals,
+    pub(crate) sightings: Sightings,
+    /// Held while a checkpoint of the log is signed: one at a time in a process.
+    pub(crate) log: Mutex<()>,
     sealer: OnceLock<Sealer>,
     key_ring: OnceLock<KeyRing>,
     opening: Mutex<()>,
@@ -46,6 +54,10 @@ impl Service {
             unseal,
             cache: Cache::new(),
             revocation_lists: RevocationLists::default(),
+            passage: Passage::default(),
+            refusals: Refusals::default(),
+            sightings: Sightings::default(),
+            log: Mutex::new(()),
             sealer: OnceLock::new(),
             key_ring: OnceLock::new(),
             opening: Mutex::new(()),
@@ -110,8 +122,24 @@ impl Service {
         event: Event,
     ) -> Result<(), Error> {
         let record = event.record(caller, now);
+        let commit = self.note_time(commit, now)?;
         self.store
             .commit(commit.append(keyspace::events(), record.encode()?))?;
+        self.time_noted(now);
+        Ok(())
+    }
+
+    /// Commits what the home does of itself, with the events that tell of it.
+    pub(crate) fn commit_own(
+        &self,
+        mut commit: Commit,
+        now: Time,
+        events: Vec<Event>,
+    ) -> Result<(), Error> {
+        for event in events {
+            commit = commit.append(keyspace::events(), event.own(now).encode()?);
+        }
+        self.store.commit(commit)?;
         Ok(())
     }
 

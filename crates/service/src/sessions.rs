@@ -108,6 +108,25 @@ impl Operation for CreateSession {
 
     /// The signature is the authorization: whoever brings the request.
     fn run(self, service: &Service, caller: &Caller) -> Result<SessionCredentials, Error> {
+        let mut believed = false;
+        let answer = self.exchange(service, caller, &mut believed);
+        if let Err(refusal) = &answer
+            && !believed
+        {
+            service.note_refused(caller.source(), refusal);
+        }
+        answer
+    }
+}
+
+impl CreateSession {
+    /// Trades. Says whether it came so far that the certificate was believed: a refusal from there on is an event.
+    fn exchange(
+        self,
+        service: &Service,
+        caller: &Caller,
+        believed: &mut bool,
+    ) -> Result<SessionCredentials, Error> {
         let settings = service.settings()?;
         let now = service.now();
         // 1. Who signed, and did they. Cheap, and before anything is looked up.
@@ -137,20 +156,20 @@ impl Operation for CreateSession {
         };
         let path = match service.verify_path(leaf, authenticated.chain(), &anchor, now) {
             Err(error @ Error::CertificateIsRevoked { .. }) => {
-                return Err(service.refused(&asked, error));
+                *believed = true;
+                return Err(service.refused(&asked, error, Commit::new()));
             }
             path => path?,
         };
+        *believed = true;
         let Some(role) = service
             .find_role(role_arn)?
             .filter(|_| role_arn.starts_with("arn:"))
         else {
-            return Err(service.refused(
-                &asked,
-                Error::SessionRoleUnknown {
-                    role: role_arn.into(),
-                },
-            ));
+            let refusal = Error::SessionRoleUnknown {
+                role: role_arn.into(),
+            };
+            return Err(service.refused_subject(&asked, refusal));
         };
 
         // 4. The one decision of the system.
@@ -175,11 +194,12 @@ impl Operation for CreateSession {
                     denial: Box::new(denial),
                     role: role_arn.into(),
                 };
-                return Err(service.refused(&asked, refusal));
+                return Err(service.refused_subject(&asked, refusal));
             }
         };
 
-        // 5. Credentials.
+        // 5. Credentials, which a wrong clock would give too long a life.
+        service.check_clock(now)?;
         let credentials = service
             .key_ring()?
             .seal(&grant, &Draw::from(draw::<37>(&*service.entropy)));
@@ -197,7 +217,9 @@ impl Operation for CreateSession {
             source_identity: claims.source_identity.clone(),
             expires: credentials.expiration,
         };
-        service.commit(Commit::new(), caller, now, event)?;
+        let (commit, sighting) = service.see(Commit::new(), leaf, false, now)?;
+        service.commit(commit, caller, now, event)?;
+        service.keep_sighting(sighting, now);
 
         Ok(SessionCredentials {
             access_key_id: credentials.access_key_id.to_string(),
@@ -341,8 +363,20 @@ impl Service {
         Ok(path)
     }
 
+    /// Writes down that a certificate was refused whose path is good, and that its subject was seen.
+    fn refused_subject(&self, asked: &Asked<'_>, refusal: Error) -> Error {
+        match self.see(Commit::new(), asked.leaf, true, asked.now) {
+            Ok((commit, sighting)) => {
+                let refusal = self.refused(asked, refusal, commit);
+                self.keep_sighting(sighting, asked.now);
+                refusal
+            }
+            Err(error) => error,
+        }
+    }
+
     /// Writes down that a certificate we believe, or had believed, was refused.
-    fn refused(&self, asked: &Asked<'_>, refusal: Error) -> Error {
+    fn refused(&self, asked: &Asked<'_>, refusal: Error, commit: Commit) -> Error {
         let public = refusal.public();
         let event = Event::SessionDenied {
             code: public.code.into_owned(),
@@ -351,7 +385,7 @@ impl Service {
             serial: asked.leaf.serial().to_hex(),
             subject: asked.leaf.subject().to_string(),
         };
-        match self.commit(Commit::new(), asked.caller, asked.now, event) {
+        match self.commit(commit, asked.caller, asked.now, event) {
             Ok(()) => refusal,
             // A log that cannot be written is the bigger trouble.
             Err(error) => error,

@@ -1,6 +1,10 @@
 //! Measures the engine beside its limit: group commit against plain append with one sync per group, and
 //! opening, closing and rebuilding a home. Run with `cargo bench -p bowline-store-sled`; `SECONDS` sets how
-//! long a part takes (0 leaves group commit out), `CALLERS` the numbers of callers (`1,64`).
+//! long a part takes (0 leaves group commit out), `CALLERS` the numbers of callers (`1,64`). `RECORDS=5000000`
+//! measures a home of a million certificates instead.
+
+#[path = "engine/scale.rs"]
+mod scale;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -27,6 +31,9 @@ fn main() {
         .and_then(|text| text.parse().ok());
     let part = Duration::from_secs(seconds.unwrap_or(3));
     let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    if scale::run(root.path()) {
+        return;
+    }
     let callers = std::env::var("CALLERS").unwrap_or("1,8,64,128".into());
     for callers in callers.split(',').map(|text| text.parse().unwrap()) {
         if part.is_zero() {

@@ -164,16 +164,17 @@ impl Committer {
             }
         };
         self.shared.acknowledge(position.sequence);
+        self.shared.tail.appended(position, &changes);
 
         // 3. The index: from here on the group is seen.
-        self.shared
-            .index
-            .apply(changes, position)
-            .map_err(|damage| {
-                let reason = damage.reason().to_owned();
-                self.shared.close(damage);
-                StoreError::Unknown { reason }
-            })
+        let applied = self.shared.index.apply(changes, position);
+        applied.map_err(|damage| {
+            let reason = damage.reason().to_owned();
+            self.shared.close(damage);
+            StoreError::Unknown { reason }
+        })?;
+        self.shared.tail.applied();
+        Ok(())
     }
 
     /// Writes nothing any more.

@@ -26,10 +26,11 @@ pub enum OpenError {
         source: io::Error,
     },
 
-    /// The journal is not what was written. It is the only copy, so nothing is guessed and nothing is cut.
-    #[error("journal {} is damaged at offset {offset}: {why}; restore a copy of this file", file.display())]
+    /// A file of the journal, or a checkpoint that is needed, is not what was written. It is the only copy, so
+    /// nothing is guessed and nothing is cut.
+    #[error("{} is damaged at offset {offset}: {why}; put a whole copy of this file back, or restore a backup into a new home", file.display())]
     Damaged {
-        /// The segment.
+        /// The segment, or the checkpoint.
         file: PathBuf,
         /// Where in it.
         offset: u64,
@@ -37,10 +38,10 @@ pub enum OpenError {
         why: String,
     },
 
-    /// The journal was written by a newer program.
-    #[error("journal {} has format {found}, newer than the {known} this program knows", file.display())]
+    /// A file was written by a newer program.
+    #[error("{} has format {found}, newer than the {known} this program knows; use the program that wrote it", file.display())]
     NewerFormat {
-        /// The segment.
+        /// The segment, or the checkpoint.
         file: PathBuf,
         /// Its format.
         found: u32,

@@ -1,28 +1,41 @@
 //! The embedded engine: an append-only journal that is the truth, and a sled index over it.
 //!
-//! A home holds three things of ours:
+//! A home holds four things of ours:
 //!
 //! - `lock`, taken before anything else, with a few notes for the next holder;
-//! - `journal/`, every commit in order, checksummed, chained and synced before its caller is answered;
+//! - `journal/`, the commits in order, checksummed, chained and synced before their callers are answered;
+//! - `checkpoint/`, everything up to some commit, sorted and checksummed; the journal may begin behind the
+//!   older of the two newest;
 //! - `index/`, the same records where they can be looked up, in sled. It is never the only copy: when it is
-//!   missing, behind, damaged or merely doubtful, it is made again from the journal.
+//!   missing, damaged or merely doubtful, it is made again from a checkpoint and the journal behind it.
 //!
 //! One committer thread drains the queue of commits into groups, so that many callers share one sync.
-//! [`SledStore::open`] takes a home; [`holder`] tells who has it; [`Opening`] what opening had to do.
+//! Another makes checkpoints, from the last one and the journal, never from the index.
+//! [`SledStore::open`] takes a home; [`holder`] tells who has it; [`Opening`] what opening had to do;
+//! [`restore`] fills an empty home.
 
+mod checkpoints;
 mod committer;
 mod error;
+mod examination;
 mod index;
 mod journal;
+mod keeper;
 mod lock;
+mod merge;
 mod open;
 mod options;
+mod restore;
 mod store;
+mod tail;
+mod truth;
 
+pub use bowline_store::checkpoint;
 pub use error::OpenError;
 pub use lock::{Holder, holder};
 pub use open::{Action, Opening};
 pub use options::SledOptions;
+pub use restore::{RestoreError, restore};
 pub use store::SledStore;
 
 #[cfg(test)]

@@ -1,19 +1,29 @@
 //! The engine itself: reads from the index, commits through the queue.
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
 
+use bowline_store::checkpoint::{Summary, Writer};
 use bowline_store::{
-    Commit, Committed, Key, LimitError, SCAN_RECORDS_MAX, Store, StoreError, Value,
+    CheckpointError, Commit, Committed, Finding, Key, LimitError, Progress, SCAN_RECORDS_MAX,
+    Store, StoreError, Value,
 };
 
 use crate::committer::{self, Answer, Request};
+use crate::examination;
 use crate::index::{Changes, Damage, Found, Index};
-use crate::journal::{Disk, SystemDisk};
+#[cfg(test)]
+use crate::journal::Disk;
+use crate::journal::SystemDisk;
+use crate::keeper::{Keeper, due_after};
 use crate::lock::{HomeLock, IndexState};
+use crate::merge::{MergeError, Workshop};
 use crate::open::{Opened, open};
+use crate::tail::Tail;
+use crate::truth::{Truth, pour};
 use crate::{OpenError, Opening, SledOptions};
 
 /// A home that is open. Dropping it finishes the commits under way, closes the index and lets the home go.
@@ -21,8 +31,11 @@ pub struct SledStore {
     /// None once dropping has begun, so that the committer sees the end.
     requests: Option<SyncSender<Request>>,
     committer: Option<JoinHandle<()>>,
+    keeper: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
     opening: Opening,
+    home: PathBuf,
+    workshop: Workshop,
 }
 
 impl std::fmt::Debug for SledStore {
@@ -38,16 +51,27 @@ impl SledStore {
     ///
     /// Blocks for as long as making the index takes, if that is what it needs.
     pub fn open(home: &Path, options: &SledOptions) -> Result<SledStore, OpenError> {
-        SledStore::open_with(home, options, Box::new(SystemDisk))
+        SledStore::open_watched(home, options, &mut |_| {})
     }
 
-    /// Like [`SledStore::open`], with the journal's writes going through `disk`.
+    /// Like [`SledStore::open`], and tells how far it has come where that takes long.
+    pub fn open_watched(
+        home: &Path,
+        options: &SledOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<SledStore, OpenError> {
+        let opened = open(home, options, Arc::new(SystemDisk), progress)?;
+        SledStore::start(home, options, opened)
+    }
+
+    /// Like [`SledStore::open`], with the writes of the journal and of checkpoints going through `disk`.
+    #[cfg(test)]
     pub(crate) fn open_with(
         home: &Path,
         options: &SledOptions,
-        disk: Box<dyn Disk>,
+        disk: Arc<dyn Disk>,
     ) -> Result<SledStore, OpenError> {
-        let opened = open(home, options, disk)?;
+        let opened = open(home, options, disk, &mut |_| {})?;
         SledStore::start(home, options, opened)
     }
 
@@ -56,12 +80,18 @@ impl SledStore {
         options: &SledOptions,
         opened: Opened,
     ) -> Result<SledStore, OpenError> {
+        let least = options.checkpoint_bytes;
+        let due_after = due_after(least, opened.checkpoint_bytes);
         let shared = Arc::new(Shared {
             index: opened.index,
             lock: Mutex::new(opened.lock),
             closed: OnceLock::new(),
             unknown: OnceLock::new(),
+            tail: Tail::new(opened.position, opened.behind_checkpoint, due_after),
+            files: RwLock::new(()),
+            checkpoint_failure: Mutex::new(None),
         });
+        let failed = |source| OpenError::io("start a thread for", home, source);
         let (requests, received) = sync_channel(options.queue_commits);
         let journal = opened.journal;
         let reserve_bytes = options.reserve_bytes;
@@ -71,13 +101,27 @@ impl SledStore {
                 let shared = Arc::clone(&shared);
                 move || committer::run(&received, journal, shared, reserve_bytes)
             })
-            .map_err(|source| OpenError::io("start a thread for", home, source))?;
-        Ok(SledStore {
+            .map_err(failed)?;
+        let mut store = SledStore {
             requests: Some(requests),
             committer: Some(committer),
+            keeper: None,
             shared,
             opening: opened.opening,
-        })
+            home: home.to_owned(),
+            workshop: opened.workshop,
+        };
+        if least < u64::MAX {
+            let keeper = Keeper {
+                home: home.to_owned(),
+                shared: Arc::clone(&store.shared),
+                workshop: store.workshop.clone(),
+                least,
+            };
+            let thread = Builder::new().name("store-keeper".to_owned());
+            store.keeper = Some(thread.spawn(move || keeper.run()).map_err(failed)?);
+        }
+        Ok(store)
     }
 
     /// Puts a commit into the queue; its answer comes later.
@@ -101,6 +145,25 @@ impl SledStore {
     /// What opening the home had to do.
     pub fn opening(&self) -> &Opening {
         &self.opening
+    }
+
+    /// Makes a checkpoint now, as the thread in the background does.
+    #[cfg(test)]
+    pub(crate) fn keep(&self) -> Result<Summary, MergeError> {
+        crate::keeper::keep(&self.home, &self.shared, &self.workshop)
+    }
+
+    /// Changes the index alone, as a fault of sled might.
+    #[cfg(test)]
+    pub(crate) fn falsify(&self, changes: Changes) {
+        let (end, _) = self.shared.tail.end();
+        self.shared.index.apply(changes, &end).unwrap();
+    }
+
+    /// Why the last checkpoint in the background was not made; it is tried again every minute.
+    pub fn checkpoint_failure(&self) -> Option<String> {
+        let failure = self.shared.checkpoint_failure.lock();
+        failure.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -140,14 +203,67 @@ impl Store for SledStore {
             })
         })
     }
+
+    fn checkpoint(
+        &self,
+        output: &mut dyn Write,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Summary, CheckpointError> {
+        // While it is read, nothing is removed.
+        let _reading = self
+            .shared
+            .files
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (end, _) = self.shared.tail.end();
+        let mut tick = |told| {
+            progress(told);
+            Ok(())
+        };
+        let failed = |error: MergeError| match error {
+            MergeError::Output(source) => CheckpointError::Output(source),
+            error => store_error(error.into_open(&self.home)).into(),
+        };
+        let mut truth = Truth::until(&self.home, &end).map_err(store_error)?;
+        // What is written to cannot be taken back, so the checkpoint it is made from is verified first.
+        let gathered = truth.attempt(&mut |truth, base| {
+            base.verify(&mut tick)?;
+            truth.gather(base, &self.workshop, &mut tick)
+        });
+        let gathered = gathered.map_err(failed)?;
+        let mut writer =
+            Writer::begin(output, &gathered.header()).map_err(CheckpointError::Output)?;
+        let mut merge = gathered.merge("writing the checkpoint").map_err(failed)?;
+        pour(&mut merge, &mut writer, &mut tick).map_err(failed)?;
+        let (_, summary) = writer.finish().map_err(CheckpointError::Output)?;
+        Ok(summary)
+    }
+
+    fn examine(&self, progress: &mut dyn FnMut(Progress)) -> Result<Vec<Finding>, StoreError> {
+        examination::examine(&self.home, &self.shared, &self.workshop, progress)
+    }
+}
+
+/// What a file of the home that does not read means to whoever uses the store.
+pub(crate) fn store_error(error: OpenError) -> StoreError {
+    let reason = error.to_string();
+    match error {
+        OpenError::Damaged { .. } => StoreError::Corrupt { reason },
+        OpenError::Locked { .. }
+        | OpenError::Io { .. }
+        | OpenError::NewerFormat { .. }
+        | OpenError::IndexBusy { .. }
+        | OpenError::Index { .. } => StoreError::Unavailable { reason },
+    }
 }
 
 impl Drop for SledStore {
     fn drop(&mut self) {
         self.requests = None;
-        if let Some(committer) = self.committer.take() {
-            // It ended by panicking at worst, which its callers were told.
-            let _ = committer.join();
+        self.shared.tail.set_ending();
+        for thread in [self.committer.take(), self.keeper.take()] {
+            // It ended by panicking at worst, which the committer's callers were told.
+            let _ = thread.map(JoinHandle::join);
         }
     }
 }
@@ -160,6 +276,11 @@ pub(crate) struct Shared {
     closed: OnceLock<String>,
     /// What a failed sync may have written or not, which only the next opening tells.
     unknown: OnceLock<(String, Changes)>,
+    pub(crate) tail: Tail,
+    /// Held by whoever reads checkpoints and old segments, so that none is removed meanwhile.
+    pub(crate) files: RwLock<()>,
+    /// Why the last checkpoint was not made.
+    pub(crate) checkpoint_failure: Mutex<Option<String>>,
 }
 
 impl Shared {

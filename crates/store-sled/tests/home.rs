@@ -137,6 +137,7 @@ fn a_deleted_index_is_made_again() {
     let because = "it is missing".to_owned();
     let expected = Action::RebuiltIndex {
         because,
+        checkpoint: None,
         commits: 10,
     };
     assert_eq!(store.opening().actions, [expected]);

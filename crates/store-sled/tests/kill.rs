@@ -14,6 +14,9 @@ const HOME: &str = "BOWLINE_KILL_HOME";
 const ROUND: &str = "BOWLINE_KILL_ROUND";
 const ROUNDS: u64 = 30;
 
+/// A checkpoint waits for the home to grow by half, so only those of young homes are made all the time.
+const ROUNDS_A_HOME: u64 = 10;
+
 /// Enough that the kill meets a group.
 const WRITERS: u64 = 4;
 
@@ -28,6 +31,11 @@ fn value(text: &str) -> Value {
 fn options(round: u64) -> SledOptions {
     match round % 4 {
         0 => SledOptions::one_shot(),
+        // A checkpoint is always being made.
+        1 | 3 => SledOptions {
+            checkpoint_bytes: 1,
+            ..SledOptions::server()
+        },
         _ => SledOptions::server(),
     }
 }
@@ -153,10 +161,18 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
     let rounds = rounds.map_or(ROUNDS, |text| {
         text.parse().expect("KILL_ROUNDS is a number")
     });
-    let home = tempfile::tempdir().unwrap();
+    let mut home = tempfile::tempdir().unwrap();
     let mut acknowledged: Vec<(String, u64)> = Vec::new();
-    let (mut silent, mut replayed, mut rebuilt, mut torn, mut present) = (0, 0, 0, 0, 0);
+    let (mut kept, mut more) = (0, 0);
+    let (mut silent, mut replayed, mut rebuilt, mut torn, mut unfinished) = (0, 0, 0, 0, 0);
+    let mut present = 0;
     for round in 0..rounds {
+        if round % ROUNDS_A_HOME == 0 {
+            home = tempfile::tempdir().unwrap();
+            kept += acknowledged.len() as u64;
+            more += present - acknowledged.len() as u64;
+            acknowledged.clear();
+        }
         if round % 5 == 4 {
             // The kill may then meet the rebuild.
             std::fs::remove_dir_all(home.path().join("index")).ok();
@@ -178,6 +194,10 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
                 Action::RebuiltIndex { .. } => rebuilt += 1,
                 Action::CutTornTail { .. } => torn += 1,
                 Action::RemovedUnfinishedSnapshot { .. } => {}
+                Action::RemovedUnfinishedCheckpoint { .. } => unfinished += 1,
+                Action::DamagedCheckpoint { .. } => {
+                    panic!("a kill damages no checkpoint: {action}")
+                }
             }
         }
         // All of this round's, and of the others every few rounds.
@@ -199,9 +219,9 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
     }
     println!(
         "{rounds} kills ({silent} before the first commit), {} acknowledged, 0 lost, {} more found; \
-         {replayed} replayed, {rebuilt} rebuilt, {torn} torn tails cut",
-        acknowledged.len(),
-        present - acknowledged.len() as u64
+         {replayed} replayed, {rebuilt} rebuilt, {torn} torn tails cut, {unfinished} checkpoints interrupted",
+        kept + acknowledged.len() as u64,
+        more + present - acknowledged.len() as u64
     );
     assert!(
         rounds < 10 || silent < rounds,

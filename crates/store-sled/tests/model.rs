@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bowline_store::checkpoint::{Entry, Reader};
 use bowline_store::{Commit, Key, MemoryStore, Store, Value};
 use bowline_store_sled::{SledOptions, SledStore};
 use proptest::prelude::*;
@@ -62,12 +63,29 @@ fn commit(operations: &[Operation]) -> Commit {
         })
 }
 
+/// Makes a checkpoint whenever something was committed since the last.
+fn server() -> SledOptions {
+    SledOptions {
+        checkpoint_bytes: 1,
+        ..SledOptions::server()
+    }
+}
+
 fn everything(store: &dyn Store) -> BTreeMap<Key, Value> {
     store
         .scan(&Key::empty(), None, 1_000)
         .unwrap()
         .into_iter()
         .collect()
+}
+
+/// What a checkpoint says, and how many commits are in it.
+fn checkpoint(store: &dyn Store) -> (u64, Vec<Entry>) {
+    let mut bytes = Vec::new();
+    let summary = store.checkpoint(&mut bytes, &mut |_| {}).unwrap();
+    let mut reader = Reader::open(&bytes[..]).unwrap();
+    let entries = std::iter::from_fn(|| reader.next().unwrap()).collect();
+    (summary.header.sequence, entries)
 }
 
 proptest! {
@@ -90,17 +108,19 @@ proptest! {
                     drop(store.take());
                     let options = match in_memory {
                         true => SledOptions::one_shot(),
-                        false => SledOptions::server(),
+                        false => server(),
                     };
                     store = Some(open(&options));
                 }
                 Step::LoseIndex => {
                     drop(store.take());
                     std::fs::remove_dir_all(home.path().join("index")).ok();
-                    store = Some(open(&SledOptions::server()));
+                    store = Some(open(&server()));
                 }
             }
-            prop_assert_eq!(everything(store.as_ref().unwrap()), everything(&model));
+            let store = store.as_ref().unwrap();
+            prop_assert_eq!(everything(store), everything(&model));
+            prop_assert_eq!(checkpoint(store), checkpoint(&model));
         }
     }
 }

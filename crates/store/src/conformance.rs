@@ -3,6 +3,7 @@
 //! A broken promise panics with the sentence that was broken, as a test does.
 
 mod appends;
+mod checkpoints;
 mod commits;
 mod concurrency;
 mod limits;
@@ -19,6 +20,7 @@ pub fn run(fresh: &dyn Fn() -> Box<dyn Store>) {
     scans::run(fresh);
     limits::run(fresh);
     concurrency::run(fresh);
+    checkpoints::run(fresh);
     model::run(&*fresh());
 }
 
@@ -32,7 +34,11 @@ pub fn run_durable(
 ) {
     run(fresh);
     reopening::run(fresh, reopen);
+    checkpoints::run_durable(fresh, reopen);
 }
+
+/// Drops a store and opens it again.
+type Reopen<'a> = &'a dyn Fn(Box<dyn Store>) -> Box<dyn Store>;
 
 fn key(text: &str) -> Key {
     // The suite's own keys are short.

@@ -42,6 +42,18 @@ pub enum StoreError {
     },
 }
 
+/// Why a checkpoint was not written whole.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The store could not give it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+
+    /// What it was written to did not take it.
+    #[error("cannot write the checkpoint: {0}")]
+    Output(#[source] std::io::Error),
+}
+
 /// A limit of the store that a key, a value, a commit or a scan is over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {

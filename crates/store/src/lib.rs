@@ -2,19 +2,25 @@
 //!
 //! [`Store`] is the promise, [`Commit`] what is asked of it, [`StoreError`] every way it can fail.
 //! [`MemoryStore`] keeps the promise without a disk; [`conformance`] runs the promise against any engine.
+//! [`checkpoint`] is the form in which a store is copied, kept and moved to another engine.
 //! An engine decides a commit with [`decide`], so that all engines agree on what conflicts and which
 //! number an append gets; what is left to it is keeping bytes.
 
+pub mod checkpoint;
 mod commit;
 pub mod conformance;
 mod decision;
 mod error;
+mod examination;
 mod key;
 mod memory;
 
+use std::io;
+
 pub use commit::{Appended, Commit, Committed, Expectation, Write};
 pub use decision::{Effect, View, decide};
-pub use error::{LimitError, StoreError};
+pub use error::{CheckpointError, LimitError, StoreError};
+pub use examination::{Finding, Progress, Severity};
 pub use key::{Key, Value};
 pub use memory::MemoryStore;
 
@@ -67,4 +73,19 @@ pub trait Store: Send + Sync {
     /// An engine that cannot tell either takes no commit from then on, and answers reads of the records in
     /// question with [`StoreError::Unknown`] or nothing at all, until it is opened again.
     fn commit(&self, commit: Commit) -> Result<Committed, StoreError>;
+
+    /// Writes a [checkpoint] of everything, as it is after some commit not older than the last one that
+    /// returned before this call. Commits and reads go on meanwhile.
+    ///
+    /// The stream comes from what the engine holds to be the truth, and is checked while it is read: damage
+    /// is [`StoreError::Corrupt`], never a checkpoint that lacks something.
+    fn checkpoint(
+        &self,
+        output: &mut dyn io::Write,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<checkpoint::Summary, CheckpointError>;
+
+    /// Holds everything the engine keeps against everything else it keeps, and changes nothing. No findings
+    /// mean that all of it was read and agrees. Commits and reads go on meanwhile.
+    fn examine(&self, progress: &mut dyn FnMut(Progress)) -> Result<Vec<Finding>, StoreError>;
 }

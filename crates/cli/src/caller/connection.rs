@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bowline_server::{Endpoint, TransportError, operations};
-use bowline_service::{Caller, Clock, Entropy, Operation, Service, Store};
+use bowline_service::{
+    Caller, Clock, Entropy, Operation, Progress, READ_OPERATIONS, Service, Sink, Store, Transfer,
+};
 use bowline_store_sled::{Action, SledOptions};
 
 use crate::caller::Server;
@@ -46,8 +48,12 @@ pub(crate) struct Local {
 
 impl Connection {
     /// Opens a home on this machine. The notes tell what opening had to repair.
-    pub(crate) fn local(local: Local) -> Result<(Connection, Vec<String>), Error> {
-        let (place, notes) = open(&Arc::new(local))?;
+    pub(crate) fn local(
+        local: Local,
+        options: &SledOptions,
+        watch: &mut dyn FnMut(Progress),
+    ) -> Result<(Connection, Vec<String>), Error> {
+        let (place, notes) = open(&Arc::new(local), options, watch)?;
         Ok((
             Connection {
                 place: RefCell::new(place),
@@ -68,13 +74,21 @@ impl Connection {
         for _ in 0..REOPENINGS_MAX {
             let place = self.place.borrow().clone();
             match place {
-                Place::Here(service) => return Ok(operation.run(&service, &Caller::Operator)?),
+                Place::Here(service) => {
+                    let answer = operation.perform(&service, &Caller::Operator);
+                    if !READ_OPERATIONS.contains(&O::NAME) {
+                        // Refusals of strangers are counted in memory, and this process ends. What cannot be
+                        // written now is no reason to fail otherwise.
+                        let _ = service.settle();
+                    }
+                    return Ok(answer?);
+                }
                 Place::At(server) => return server.call(&operation),
                 Place::Served(endpoint, local) => {
                     match operations::call(&endpoint, None, &operation) {
                         // The server ended since it was found. It heard nothing, so asking again asks once.
                         Err(TransportError::Connect { .. }) => {
-                            let (place, _) = open(&local)?;
+                            let (place, _) = open(&local, &SledOptions::one_shot(), &mut |_| {})?;
                             self.place.replace(place);
                         }
                         answered => return Ok(answered?),
@@ -83,6 +97,39 @@ impl Connection {
             }
         }
         Err(Error::Service(bowline_service::Error::Busy))
+    }
+
+    /// Runs a transfer; what it gives goes to `sink`.
+    pub(crate) fn transfer<T: Transfer>(
+        &self,
+        transfer: T,
+        sink: &mut dyn Sink,
+    ) -> Result<T::Answer, Error> {
+        for _ in 0..REOPENINGS_MAX {
+            let place = self.place.borrow().clone();
+            match place {
+                Place::Here(service) => {
+                    return Ok(transfer.run(&service, &Caller::Operator, sink)?);
+                }
+                Place::At(server) => return server.transfer(&transfer, sink),
+                Place::Served(endpoint, local) => {
+                    match operations::transfer(&endpoint, None, &transfer, sink) {
+                        // As above: nothing was given to the sink yet.
+                        Err(TransportError::Connect { .. }) => {
+                            let (place, _) = open(&local, &SledOptions::one_shot(), &mut |_| {})?;
+                            self.place.replace(place);
+                        }
+                        answered => return Ok(answered?),
+                    }
+                }
+            }
+        }
+        Err(Error::Service(bowline_service::Error::Busy))
+    }
+
+    /// Whether a server on this machine has the home.
+    pub(crate) fn is_served(&self) -> bool {
+        matches!(&*self.place.borrow(), Place::Served(_, _))
     }
 
     /// The server somewhere else, if that is where operations run.
@@ -94,8 +141,12 @@ impl Connection {
     }
 }
 
-fn open(local: &Arc<Local>) -> Result<(Place, Vec<String>), Error> {
-    match local.home.open(&SledOptions::one_shot())? {
+fn open(
+    local: &Arc<Local>,
+    options: &SledOptions,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<(Place, Vec<String>), Error> {
+    match local.home.open(options, watch)? {
         Opened::Served(socket) => Ok((
             Place::Served(Endpoint::ControlSocket(socket), local.clone()),
             Vec::new(),
@@ -130,6 +181,8 @@ pub(crate) fn repairs(actions: &[Action]) -> Vec<String> {
     let told = actions.iter().filter(|action| match action {
         Action::Replayed { .. } => false,
         Action::RebuiltIndex { .. }
+        | Action::DamagedCheckpoint { .. }
+        | Action::RemovedUnfinishedCheckpoint { .. }
         | Action::CutTornTail { .. }
         | Action::RemovedUnfinishedSnapshot { .. } => true,
     });

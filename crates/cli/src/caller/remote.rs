@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bowline_server::{Endpoint, Signing, TransportError, operations, sessions};
 use bowline_service::{
     AssumableRole, CONTROL_SERVICE, Clock, Kind, ListAssumableRoles, Operation, PublicError,
-    SessionAsk, SessionCredentials, WireRequest, session_request, sign_request,
+    SessionAsk, SessionCredentials, Sink, Transfer, WireRequest, session_request, sign_request,
     sign_request_with_certificate,
 };
 
@@ -81,16 +81,17 @@ impl Server {
     /// Runs an operation there.
     pub(crate) fn call<O: Operation>(&self, operation: &O) -> Result<O::Answer, Error> {
         let answer = operations::call(&self.endpoint, self.signing.as_deref(), operation);
-        answer.map_err(|error| match error {
-            // The server knows nothing of this program's options.
-            TransportError::Refused(mut refused) if refused.code == "credentials_needed" => {
-                refused
-                    .message
-                    .push_str(": give your operator certificate with --as CERT");
-                Error::Transport(TransportError::Refused(refused))
-            }
-            error => error.into(),
-        })
+        answer.map_err(with_fix)
+    }
+
+    /// Runs a transfer there; what it gives goes to `sink`.
+    pub(crate) fn transfer<T: Transfer>(
+        &self,
+        transfer: &T,
+        sink: &mut dyn Sink,
+    ) -> Result<T::Answer, Error> {
+        let signing = self.signing.as_deref();
+        operations::transfer(&self.endpoint, signing, transfer, sink).map_err(with_fix)
     }
 
     /// Trades a certificate as every Roles Anywhere client does: `POST /sessions`.
@@ -104,6 +105,19 @@ impl Server {
     /// What goes into the `Host` header.
     pub(crate) fn authority(&self) -> String {
         self.endpoint.authority()
+    }
+}
+
+/// The server knows nothing of this program's options.
+fn with_fix(error: TransportError) -> Error {
+    match error {
+        TransportError::Refused(mut refused) if refused.code == "credentials_needed" => {
+            refused
+                .message
+                .push_str(": give your operator certificate with --as CERT");
+            Error::Transport(TransportError::Refused(refused))
+        }
+        error => error.into(),
     }
 }
 

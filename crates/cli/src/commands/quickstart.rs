@@ -265,6 +265,7 @@ impl Story<'_, '_> {
             input: &mut std::io::empty(),
             output: &mut output,
             messages: &mut messages,
+            messages_are_terminal: false,
             variables: self.variables(),
             directory: self.directory.clone(),
         };
@@ -300,7 +301,7 @@ impl Story<'_, '_> {
             password_file: None,
             variables,
         };
-        let (service, _) = serve::open(&local)?;
+        let (service, _) = serve::open(&local, &mut |_| {})?;
         let loopback = Some(([127, 0, 0, 1], 0).into());
         let names = serve::server_names(&service, &[], [loopback, None]);
         let running = bowline_server::serve(
@@ -310,6 +311,7 @@ impl Story<'_, '_> {
                 plain: loopback,
                 control_socket,
                 names,
+                publish_events: false,
             },
         )?;
         self.step(

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bowline_server::Config;
-use bowline_service::{Caller, Operation, Service, ShowSettings};
+use bowline_service::{Caller, Operation, Progress, Service, ShowSettings};
 use bowline_store_sled::SledOptions;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -44,6 +45,11 @@ pub(crate) struct Serve {
     /// Write the URLs to this file, as JSON, once they are served
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+
+    /// Serve the events of the log too, for mirrors and witnesses; without it only their hashes are served. Events
+    /// name subjects and the addresses that asked
+    #[arg(long)]
+    publish_events: bool,
 
     /// How to log to standard error: text or json
     #[arg(
@@ -100,7 +106,7 @@ impl Serve {
         }
         start_log(self.log_format);
         let local = context.local(context.home()?);
-        let (service, notes) = open(&local)?;
+        let (service, notes) = open(&local, &mut tell())?;
         for note in notes {
             tracing::warn!("the home was repaired: {note}");
         }
@@ -110,8 +116,10 @@ impl Serve {
             plain: self.plain_listen.0,
             control_socket: Some(local.home.control_socket()),
             names,
+            publish_events: self.publish_events,
         };
-        let running = bowline_server::serve(service, config)?;
+        let mut running = bowline_server::serve(service, config)?;
+        running.take_signals()?;
         let urls = Urls {
             https: running.tls.map(|address| format!("https://{address}")),
             http: running.plain.map(|address| format!("http://{address}")),
@@ -154,8 +162,11 @@ fn announce(
 }
 
 /// Opens a home for long, with everything it takes to answer.
-pub(crate) fn open(local: &Local) -> Result<(Arc<Service>, Vec<String>), Error> {
-    let store = match local.home.open(&SledOptions::server())? {
+pub(crate) fn open(
+    local: &Local,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<(Arc<Service>, Vec<String>), Error> {
+    let store = match local.home.open(&SledOptions::server(), watch)? {
         Opened::Here(store) => store,
         Opened::Served(_) => {
             // Whose process it is, the lock's notes say.
@@ -174,6 +185,17 @@ pub(crate) fn open(local: &Local) -> Result<(Arc<Service>, Vec<String>), Error> 
     // A home whose secrets do not open says so now, not to its first client.
     service.ready()?;
     Ok((service, notes))
+}
+
+/// Tells the log how far opening is: each step once, and then from time to time.
+fn tell() -> impl FnMut(Progress) {
+    let mut told: Option<(&'static str, Instant)> = None;
+    move |Progress { step, done, total }| {
+        if told.is_none_or(|(last, at)| last != step || at.elapsed() >= TOLD_EVERY) {
+            tracing::info!(done, total, "opening the home: {step}");
+            told = Some((step, Instant::now()));
+        }
+    }
 }
 
 /// What clients may call the server: the names given, this machine, what is listened on, and what the home's
@@ -218,13 +240,18 @@ fn start_log(format: LogFormat) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(false);
+        .with_ansi(false)
+        // A full disk under standard error is no reason to end.
+        .log_internal_errors(false);
     // Fails where a log is set up already, which then is the one to use.
     let _ = match format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().try_init(),
     };
 }
+
+/// How often the log hears of an opening that takes long.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

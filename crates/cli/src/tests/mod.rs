@@ -14,8 +14,11 @@ use crate::arguments::Arguments;
 use crate::{Environment, run};
 
 mod answers;
+mod audits;
 mod certificates;
+mod examinations;
 mod homes;
+mod preservation;
 mod served;
 
 /// A clock that a test moves.
@@ -102,6 +105,7 @@ impl Bench {
             input: &mut input.as_bytes(),
             output: &mut output,
             messages: &mut messages,
+            messages_are_terminal: false,
             variables: self
                 .variables
                 .iter()

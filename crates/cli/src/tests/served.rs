@@ -53,7 +53,7 @@ fn serve(bench: &Bench) -> bowline_server::Running {
         password_file: None,
         variables,
     };
-    let (service, _) = crate::commands::serve::open(&local).unwrap();
+    let (service, _) = crate::commands::serve::open(&local, &mut |_| {}).unwrap();
     let address = Some(([127, 0, 0, 1], 0).into());
     let names = crate::commands::serve::server_names(&service, &[], [address, None]);
     let config = bowline_server::Config {
@@ -61,6 +61,7 @@ fn serve(bench: &Bench) -> bowline_server::Running {
         plain: None,
         control_socket,
         names,
+        publish_events: false,
     };
     bowline_server::serve(service, config).unwrap()
 }
@@ -190,4 +191,58 @@ fn the_quickstart_keeps_what_it_is_told_to() {
             .code,
         7
     );
+}
+
+#[test]
+fn transfers_go_through_a_server_too() {
+    let mut bench = Bench::empty();
+    // TLS looks at the machine's clock.
+    *bench.clock.0.lock().unwrap() = SystemClock.now();
+    bench.succeed("init");
+    bench.succeed("role create web --allow s3:GetObject --on arn:aws:s3:::data/*");
+    bench.succeed("issue web-1 --role web");
+    bench.succeed("issue alice --certificate-profile operator --role administrator");
+    fs::write(bench.file("roots.pem"), bench.succeed("ca bundle")).unwrap();
+    fs::copy(bench.home().join("unseal.key"), bench.file("key")).unwrap();
+
+    let server = serve(&bench);
+    let url = format!("https://{}", server.tls.unwrap());
+    // Through the control socket.
+    bench.succeed("backup local.backup");
+    bench.succeed("doctor");
+    bench.succeed("doctor --repair");
+    bench.succeed("audit export local.jsonl");
+    let local = bench.succeed("audit list --subject web-1 --format jsonl");
+    assert_eq!(local.lines().count(), 1);
+    let key = bench.succeed("audit key");
+    bench.refuse(
+        "restore local.backup --home ../home --force --unseal-key key",
+        75,
+        "in use",
+    );
+    // Over TLS.
+    bench.variables.clear();
+    let root = format!("--server {url} --root roots.pem");
+    bench.refuse(&format!("backup remote.backup {root}"), 5, "--as CERT");
+    bench.refuse(
+        &format!("backup remote.backup {root} --as web-1.crt"),
+        5,
+        "bowline:Backup",
+    );
+    let root = format!("{root} --as alice.crt");
+    bench.succeed(&format!("backup remote.backup {root}"));
+    bench.succeed(&format!("doctor {root}"));
+    bench.refuse(&format!("doctor --repair {root}"), 2, "--repair");
+    bench.succeed(&format!("audit export remote.jsonl {root}"));
+    let remote = bench.succeed(&format!("audit list --format csv {root}"));
+    assert!(remote.contains("certificate_issued"), "{remote}");
+    server.stop();
+
+    for name in ["local", "remote"] {
+        bench.succeed(&format!(
+            "restore {name}.backup --home {name} --unseal-key key"
+        ));
+        bench.succeed(&format!("doctor --home {name}"));
+        bench.succeed(&format!("audit verify {name}.jsonl --key {}", key.trim()));
+    }
 }

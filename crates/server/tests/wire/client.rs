@@ -140,6 +140,12 @@ impl Raw {
         }
     }
 
+    /// Everything up to where the server hung up.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.fill().is_ok() {}
+        std::mem::take(&mut self.unread)
+    }
+
     /// Whether the server has hung up, nothing more being said.
     pub fn ended(&mut self) -> bool {
         match self.fill() {

@@ -1,6 +1,6 @@
 //! `POST /v1/<operation>`: who may, and how refusals look.
 
-use bowline_service::{Kind, OPERATIONS, WireRequest};
+use bowline_service::{Kind, OPERATIONS, TRANSFERS, WireRequest};
 use serde_json::Value;
 
 use crate::client::{Raw, Reply, send};
@@ -64,9 +64,12 @@ fn nobody_may_do_what_is_not_public() {
         "show-authority",
         "show-bundle",
         "show-revocation-list",
+        "show-log-key",
+        "prove-consistency",
     ];
     let mut seen = 0;
-    for name in OPERATIONS.iter().filter(|name| !public.contains(name)) {
+    let all = OPERATIONS.iter().chain(TRANSFERS);
+    for name in all.filter(|name| !public.contains(name)) {
         let inputs = [
             "{}",
             r#"{"name":"default"}"#,

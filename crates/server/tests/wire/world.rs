@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use bowline_server::{Config, Endpoint, Limits, Running, Signing, TransportError, Trust};
@@ -13,7 +13,8 @@ use bowline_service::{
     Service, SessionAsk, SessionCredentials, SystemClock, SystemEntropy, Time, UnsealKey,
     WireRequest, certification_request, session_request, sign_request,
 };
-use bowline_store::{Commit, Committed, Key, MemoryStore, Store, StoreError, Value};
+
+use crate::stage::Stage;
 
 pub const REGION: &str = "us-east-1";
 
@@ -23,78 +24,6 @@ pub struct MovedClock(AtomicI64);
 impl Clock for MovedClock {
     fn now(&self) -> Time {
         SystemClock.now() + chrono::TimeDelta::seconds(self.0.load(Ordering::SeqCst))
-    }
-}
-
-/// A store in memory that panics, or holds its writers, when told to.
-#[derive(Default)]
-pub struct Stage {
-    store: MemoryStore,
-    act: Mutex<Act>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Act {
-    reads_panic: bool,
-    writers_held: bool,
-    writers_waiting: usize,
-}
-
-impl Stage {
-    pub fn reads_panic(&self, panic: bool) {
-        self.act.lock().unwrap().reads_panic = panic;
-    }
-
-    pub fn hold_writers(&self) {
-        self.act.lock().unwrap().writers_held = true;
-    }
-
-    pub fn release_writers(&self) {
-        self.act.lock().unwrap().writers_held = false;
-        self.changed.notify_all();
-    }
-
-    /// Returns once `count` writers are held.
-    pub fn wait_for_writers(&self, count: usize) {
-        let act = self.act.lock().unwrap();
-        let (_act, timed_out) = self
-            .changed
-            .wait_timeout_while(act, Duration::from_secs(10), |act| {
-                act.writers_waiting < count
-            })
-            .unwrap();
-        assert!(!timed_out.timed_out(), "the writers did not come");
-    }
-}
-
-impl Store for Stage {
-    fn get(&self, key: &Key) -> Result<Option<Value>, StoreError> {
-        let panic = self.act.lock().unwrap().reads_panic;
-        assert!(!panic, "the test wants a panic");
-        self.store.get(key)
-    }
-
-    fn scan(
-        &self,
-        prefix: &Key,
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Value)>, StoreError> {
-        self.store.scan(prefix, after, limit)
-    }
-
-    fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        let mut act = self.act.lock().unwrap();
-        act.writers_waiting += 1;
-        self.changed.notify_all();
-        let mut act = self
-            .changed
-            .wait_while(act, |act| act.writers_held)
-            .unwrap();
-        act.writers_waiting -= 1;
-        drop(act);
-        self.store.commit(commit)
     }
 }
 
@@ -128,6 +57,7 @@ pub fn short() -> Limits {
         body_time: Duration::from_millis(400),
         idle_time: Duration::from_millis(600),
         drain_time: Duration::from_secs(2),
+        leave_time: Duration::from_secs(1),
         ..Limits::default()
     }
 }
@@ -189,6 +119,7 @@ impl World {
             plain: any,
             control_socket: Some(self.socket()),
             names: vec!["127.0.0.1".into(), "localhost".into()],
+            publish_events: false,
         }
     }
 
@@ -217,6 +148,10 @@ impl World {
 
     pub fn root(&self) -> Vec<u8> {
         self.made.authorities[0].certificate.clone()
+    }
+
+    pub fn control(&self) -> Endpoint {
+        Endpoint::ControlSocket(self.socket())
     }
 
     pub fn endpoint(&self) -> Endpoint {
@@ -294,6 +229,13 @@ impl World {
         bowline_service::CreateSession { request }
             .run(&self.service, &caller)
             .unwrap()
+    }
+
+    /// What an administrator signs with.
+    pub fn administrator(&self) -> ByCredentials<'_> {
+        let holder = self.issue_as("boss", "administrator", "operator");
+        let credentials = self.exchange(&holder, "administrator");
+        ByCredentials(self, credentials)
     }
 
     /// A request with credentials' signature.

@@ -11,6 +11,7 @@ use bowline_x509::path::PathError;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::log::LogError;
 
 /// What a failure means to the caller. A number of kinds, each with one HTTP status and one exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -270,6 +271,24 @@ impl Error {
             Error::StsActionUnknown { .. } => (Invalid, "sts_action_unknown"),
             Error::StsVersionUnknown { .. } => (Invalid, "sts_version_unknown"),
             Error::Busy => (Unavailable, "busy"),
+            Error::ClockBehind { .. } => (Unavailable, "clock_behind"),
+            Error::RevocationListNotOurs { .. } => (Invalid, "crl_not_ours"),
+            Error::ReceiverGone { .. } => (Unavailable, "receiver_gone"),
+            Error::LogNotBegun => (NotFound, "log_not_begun"),
+            Error::EventUnknown { .. } => (NotFound, "event_unknown"),
+            Error::EventAfterCheckpoint { .. } => (Invalid, "event_after_checkpoint"),
+            Error::LogCheckpointUnknown { .. } => (NotFound, "log_checkpoint_unknown"),
+            Error::LogSizesInvalid { .. } => (Invalid, "log_sizes_invalid"),
+            Error::LogDamaged { .. } => (Internal, "log_damaged"),
+            Error::Log(error) => {
+                let kind = match error {
+                    LogError::Tampered(_) | LogError::Since(_) => Unauthenticated,
+                    LogError::NotALog | LogError::NewerFormat { .. } | LogError::Key(_) => Invalid,
+                    LogError::Input(_) => Unavailable,
+                };
+                (kind, error.code())
+            }
+            Error::SubjectUnknown { .. } => (NotFound, "subject_unknown"),
             Error::Remote(error) => return (error.kind, error.code.clone()),
             Error::Internal { .. } => (Internal, "internal"),
         };

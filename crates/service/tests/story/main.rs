@@ -1,14 +1,20 @@
 //! The whole story in memory: from an empty store to credentials, decisions and revocation.
 
+mod examination;
+mod listing;
+mod log;
 mod privileges;
+mod refusals;
+mod restoration;
+mod subjects;
 mod world;
 
 use std::collections::BTreeMap;
 
 use bowline_service::{
-    Authorization, Authorize, Caller, CertificateStatus, Clock, CreateTrustAnchor, Error,
-    ExplainSession, GetCallerIdentity, KeySpec, Kind, ListAssumableRoles, ListCertificates, Moment,
-    Operation, PrivateKey, RenewCertificate, RevocationReason, RevokeCertificate,
+    AcceptClock, Authorization, Authorize, Caller, CertificateStatus, Clock, CreateTrustAnchor,
+    Error, ExplainSession, GetCallerIdentity, KeySpec, Kind, ListAssumableRoles, ListCertificates,
+    Moment, Operation, PrivateKey, RenewCertificate, RevocationReason, RevokeCertificate,
     SessionCredentials, ShowRevocationList, UpdateProfile, UpdateTrustAnchor, WireRequest,
     certification_request, renewal_proof, session_request, sign_request,
 };
@@ -625,4 +631,46 @@ fn the_authorities_are_what_the_home_says() {
     );
     let issued = world.issue("web-1", &[]).issued;
     assert_eq!((issued.not_after - issued.not_before).num_seconds(), 86_399);
+}
+
+#[test]
+fn nothing_is_signed_by_a_clock_that_is_behind_until_it_is_accepted() {
+    let world = World::new();
+    world.pass(86_400);
+    world.role("reader");
+    let holder = world.issue("web-1", &["reader"]);
+    world.exchange(&holder, "reader").unwrap();
+    // As far as two machines' clocks may differ, and then further, also for a process that remembers nothing.
+    world.pass(-290);
+    world.issue("web-2", &[]);
+    world.pass(-3_600);
+    let world = world.on(world.store.clone());
+    let key = PrivateKey::generate(KeySpec::P256).unwrap();
+    let issued = world
+        .ask_for("web-3", &[], &key)
+        .run(&world.service, &OPERATOR);
+    assert!(
+        matches!(issued, Err(Error::ClockBehind { .. })),
+        "{issued:?}"
+    );
+    let list = ShowRevocationList {
+        authority: "issuing".into(),
+        fresh: true,
+    };
+    let signed = list.run(&world.service, &OPERATOR);
+    assert!(
+        matches!(signed, Err(Error::ClockBehind { .. })),
+        "{signed:?}"
+    );
+    // What ends trust does not wait for a clock.
+    let revoke = RevokeCertificate {
+        certificate: "web-2".into(),
+        reason: RevocationReason::Unspecified,
+    };
+    revoke.run(&world.service, &OPERATOR).unwrap();
+    let nobody = Caller::Nobody { source: None };
+    assert!(AcceptClock {}.run(&world.service, &nobody).is_err());
+    let accepted = AcceptClock {}.run(&world.service, &OPERATOR).unwrap();
+    assert_eq!((accepted.was - accepted.now).num_seconds(), 3_890);
+    world.issue("web-3", &[]);
 }

@@ -14,6 +14,12 @@ use bowline_store::MemoryStore;
 /// A clock that stands still until it is moved.
 pub struct TestClock(AtomicI64);
 
+impl TestClock {
+    pub fn at(seconds: i64) -> TestClock {
+        TestClock(AtomicI64::new(seconds))
+    }
+}
+
 impl Clock for TestClock {
     fn now(&self) -> Time {
         chrono::DateTime::from_timestamp(self.0.load(Ordering::SeqCst), 0).unwrap()
@@ -38,8 +44,11 @@ impl Entropy for TestEntropy {
 /// A home, its clock, and what `init` said.
 pub struct World {
     pub service: Service,
+    pub store: Arc<MemoryStore>,
     pub clock: Arc<TestClock>,
     pub made: Initialized,
+    entropy: Arc<TestEntropy>,
+    unseal: UnsealKey,
 }
 
 /// A certificate with its key.
@@ -81,20 +90,42 @@ impl World {
     }
 
     fn made_by(initialize: Initialize) -> World {
-        let clock = Arc::new(TestClock(AtomicI64::new(1_790_000_000)));
+        let clock = Arc::new(TestClock::at(1_790_000_000));
         let entropy = Arc::new(TestEntropy(Mutex::new(0)));
         let (unseal, _) = UnsealKey::generate(&*entropy);
+        let store = Arc::new(MemoryStore::new());
         let service = Service::new(
-            Arc::new(MemoryStore::new()),
+            store.clone(),
             clock.clone(),
-            entropy,
-            Some(unseal),
+            entropy.clone(),
+            Some(unseal.clone()),
         );
         let made = initialize.run(&service, &Caller::Operator).unwrap();
         World {
             service,
+            store,
             clock,
             made,
+            entropy,
+            unseal,
+        }
+    }
+
+    /// The same home on another store: a new process, which remembers nothing.
+    pub fn on(&self, store: Arc<MemoryStore>) -> World {
+        let service = Service::new(
+            store.clone(),
+            self.clock.clone(),
+            self.entropy.clone(),
+            Some(self.unseal.clone()),
+        );
+        World {
+            service,
+            store,
+            clock: self.clock.clone(),
+            made: self.made.clone(),
+            entropy: self.entropy.clone(),
+            unseal: self.unseal.clone(),
         }
     }
 

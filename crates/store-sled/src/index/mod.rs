@@ -1,13 +1,16 @@
 //! The index: what the journal says, in an order that can be looked up. It can always be made again.
 
 mod memory;
+mod stream;
 mod tree;
 
 use std::collections::BTreeMap;
 
+use bowline_store::checkpoint::Entry;
 use bowline_store::{Effect, Key, StoreError, Value, View};
 
 pub(crate) use memory::MemoryIndex;
+pub(crate) use stream::{Difference, DifferenceKind, Load};
 pub(crate) use tree::{IndexError, SledIndex};
 
 use crate::journal::Position;
@@ -45,6 +48,14 @@ impl Changes {
     pub(crate) fn add(&mut self, effect: Effect) {
         self.records.extend(effect.records);
         self.numbers.extend(effect.numbers);
+    }
+
+    /// Adds what there is in the end.
+    pub(crate) fn insert(&mut self, entry: Entry) {
+        match entry {
+            Entry::Record(key, value) => drop(self.records.insert(key, Some(value))),
+            Entry::Number(prefix, number) => drop(self.numbers.insert(prefix, number)),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

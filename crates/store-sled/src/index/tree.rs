@@ -19,9 +19,9 @@ use super::{Changes, Damage, Found};
 use crate::journal::Position;
 
 /// The first byte of a key in the tree: what the rest names.
-const APPLIED: u8 = 0;
-const RECORD: u8 = 1;
-const NUMBER: u8 = 2;
+pub(super) const APPLIED: u8 = 0;
+pub(super) const RECORD: u8 = 1;
+pub(super) const NUMBER: u8 = 2;
 
 /// How often sled hands what it wrote to the system. Its space is only reclaimed by the same thread.
 const FLUSH_EVERY_MS: u64 = 500;
@@ -87,7 +87,7 @@ impl SledIndex {
         Ok((index, applied, removed))
     }
 
-    fn tree(&self) -> Found<&sled::Tree> {
+    pub(super) fn tree(&self) -> Found<&sled::Tree> {
         match &self.database {
             Some(database) => Ok(database),
             None => Err(Damage::Wrong("the index is closed".to_owned())),
@@ -168,40 +168,8 @@ impl SledIndex {
         self.guarded(|| tree.apply_batch(batch))
     }
 
-    /// Checks that the index holds exactly what all changes together leave.
-    ///
-    /// A checksum tells that a value is wrong, but not that one is gone: after a flipped bit sled may open
-    /// with fewer records, or older ones, and say nothing.
-    pub(crate) fn compare(&self, expected: &Changes) -> Found<()> {
-        let mut present = 0;
-        for (key, value) in &expected.records {
-            if self.get(key)? != *value {
-                return Err(self.damage(format!("record {key} is not what the journal says")));
-            }
-            present += usize::from(value.is_some());
-        }
-        for (prefix, number) in &expected.numbers {
-            if self.last_number(prefix)? != *number {
-                let what = format!("the last number under {prefix} is not what the journal says");
-                return Err(self.damage(what));
-            }
-        }
-        let tree = self.tree()?;
-        let found = self.guarded(|| Ok(tree.len()))?;
-        // The last one says how far the journal was applied; it is missing while there is nothing to say.
-        let expected = present + expected.numbers.len();
-        if found != expected + 1 && (found, expected) != (0, 0) {
-            let what = format!(
-                "it holds {found} entries, the journal makes {}",
-                expected + 1
-            );
-            return Err(self.damage(what));
-        }
-        Ok(())
-    }
-
     /// What of the journal is in here; the start of the journal in an index that was just begun.
-    fn applied(&self) -> Result<Position, IndexError> {
+    pub(crate) fn applied(&self) -> Result<Position, IndexError> {
         let damaged = |damage: Damage| IndexError::Damaged(damage.reason().to_owned());
         let tree = self.tree().map_err(damaged)?;
         let name = name(APPLIED, &[]);
@@ -271,7 +239,7 @@ impl SledIndex {
     }
 
     /// Calls sled, which may panic where it should return.
-    fn guarded<T>(&self, call: impl FnOnce() -> sled::Result<T>) -> Found<T> {
+    pub(super) fn guarded<T>(&self, call: impl FnOnce() -> sled::Result<T>) -> Found<T> {
         let damage = match catch_unwind(AssertUnwindSafe(call)) {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(sled::Error::Io(error))) if is_full(&error) => {
@@ -299,7 +267,7 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 /// The name in the tree: what kind of thing, and its own name.
-fn name(kind: u8, rest: &[u8]) -> Vec<u8> {
+pub(super) fn name(kind: u8, rest: &[u8]) -> Vec<u8> {
     let mut name = Vec::with_capacity(1 + rest.len());
     name.push(kind);
     name.extend_from_slice(rest);
@@ -307,14 +275,14 @@ fn name(kind: u8, rest: &[u8]) -> Vec<u8> {
 }
 
 /// A value behind its checksum, which covers the name too: a value under another's name is as wrong.
-fn seal(name: &[u8], value: &[u8]) -> Vec<u8> {
+pub(super) fn seal(name: &[u8], value: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(CHECKSUM_BYTES + value.len());
     bytes.extend_from_slice(&checksum(name, value).to_be_bytes());
     bytes.extend_from_slice(value);
     bytes
 }
 
-fn unseal<'a>(name: &[u8], bytes: &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn unseal<'a>(name: &[u8], bytes: &'a [u8]) -> Option<&'a [u8]> {
     let (sum, value) = bytes.split_first_chunk::<CHECKSUM_BYTES>()?;
     (u32::from_be_bytes(*sum) == checksum(name, value)).then_some(value)
 }
@@ -327,7 +295,7 @@ fn checksum(name: &[u8], value: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-fn encode(position: &Position) -> Vec<u8> {
+pub(super) fn encode(position: &Position) -> Vec<u8> {
     let numbers = [position.sequence, position.segment, position.offset];
     let mut bytes: Vec<u8> = numbers
         .iter()

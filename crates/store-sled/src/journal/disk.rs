@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Writes and syncs the journal's files.
-pub(crate) trait Disk: Send {
+/// Writes and syncs the files of the journal and of checkpoints.
+pub(crate) trait Disk: Send + Sync {
     /// All bytes at the offset.
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
 

@@ -12,8 +12,9 @@ pub(crate) type Checksum = [u8; 32];
 /// The link of the first record of all.
 pub(crate) const FIRST_LINK: Checksum = [0; 32];
 
-/// The format this code writes, and the newest it reads.
-pub(crate) const FORMAT: u32 = 1;
+/// The format this code writes, and the newest it reads. Segments of format 1 have the same bytes, and all of
+/// them are there; beside one of format 2, the oldest may have given way to a checkpoint.
+pub(crate) const FORMAT: u32 = 2;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"BOWLJRNL";
 /// magic, format, first sequence, previous checksum, own checksum.

@@ -10,6 +10,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bowline_store::Effect;
 
@@ -100,7 +101,7 @@ pub(crate) enum AppendError {
 /// The journal, open at its end.
 pub(crate) struct Journal {
     directory: PathBuf,
-    disk: Box<dyn Disk>,
+    disk: Arc<dyn Disk>,
     file: Option<File>,
     position: Position,
     record: RecordBuilder,
@@ -113,7 +114,7 @@ impl Journal {
         directory: PathBuf,
         ending: &Ending,
         acknowledged: u64,
-        disk: Box<dyn Disk>,
+        disk: Arc<dyn Disk>,
     ) -> Result<Journal, OpenError> {
         let position = ending.position.clone();
         let path = segment_path(&directory, position.segment);
@@ -143,7 +144,7 @@ impl Journal {
 
     fn at(
         directory: PathBuf,
-        disk: Box<dyn Disk>,
+        disk: Arc<dyn Disk>,
         file: Option<File>,
         position: Position,
     ) -> Journal {
@@ -226,7 +227,9 @@ impl Journal {
         // A failed sync may not be asked again: the next would succeed over what was lost.
         self.disk.sync(&file).map_err(AppendError::Stopped)?;
         self.sync_names(&self.directory)?;
-        if let Some(home) = self.directory.parent().filter(|_| first == 1) {
+        // Before the first segment, the directory may be new too.
+        let fresh = self.position.offset == 0;
+        if let Some(home) = self.directory.parent().filter(|_| fresh) {
             self.sync_names(home)?;
         }
         self.position.segment = first;

@@ -45,21 +45,11 @@ pub(crate) fn segments(directory: &Path) -> Result<Vec<Segment>, OpenError> {
         });
     }
     segments.sort_by_key(|segment| segment.first);
-    match segments.first() {
-        Some(oldest) if oldest.first != 1 => Err(OpenError::damaged(
-            &oldest.path,
-            0,
-            format!(
-                "it is the oldest segment and begins with commit {}, so the ones from 1 are missing",
-                oldest.first
-            ),
-        )),
-        _ => Ok(segments),
-    }
+    Ok(segments)
 }
 
 /// What reading found at the end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ending {
     /// Behind the last whole record.
     pub(crate) position: Position,
@@ -107,13 +97,13 @@ pub(crate) fn start_of(segment: &Segment) -> Result<Option<Position>, OpenError>
 /// Reads from `start` to the end and shows every commit to `visit`.
 ///
 /// `acknowledged` is a commit known to have been durable: the journal must reach it.
-pub(crate) fn read(
+pub(crate) fn read<E: From<OpenError>>(
     directory: &Path,
     segments: &[Segment],
     start: Position,
     acknowledged: u64,
-    visit: &mut dyn FnMut(Replayed<'_>) -> Result<(), OpenError>,
-) -> Result<Ending, OpenError> {
+    visit: &mut dyn FnMut(Replayed<'_>) -> Result<(), E>,
+) -> Result<Ending, E> {
     let mut ending = Ending {
         position: start,
         last_record: None,
@@ -124,15 +114,16 @@ pub(crate) fn read(
         .iter()
         .filter(|segment| segment.first >= ending.position.segment);
     let rest: Vec<&Segment> = rest.collect();
+    // A place before the header of a segment is one where that may not have been begun yet.
     if rest.first().map(|segment| segment.first) != Some(ending.position.segment)
-        && ending.position.sequence > 0
+        && ending.position.offset > 0
     {
         let path = segment_path(directory, ending.position.segment);
         let why = format!(
             "the segment is missing, and the index has applied up to commit {} from it",
             ending.position.sequence
         );
-        return Err(OpenError::damaged(&path, ending.position.offset, why));
+        return Err(OpenError::damaged(&path, ending.position.offset, why).into());
     }
     for (index, segment) in rest.iter().enumerate() {
         let last = index + 1 == rest.len();
@@ -144,26 +135,26 @@ pub(crate) fn read(
             "the journal ends with commit {}, but commit {acknowledged} was acknowledged",
             ending.position.sequence
         );
-        return Err(OpenError::damaged(&path, ending.position.offset, why));
+        return Err(OpenError::damaged(&path, ending.position.offset, why).into());
     }
     Ok(ending)
 }
 
 /// Goes through one segment from `ending.position`, which lies in it or at the end of the one before.
-fn read_segment(
+fn read_segment<E: From<OpenError>>(
     segment: &Segment,
     last: bool,
     acknowledged: u64,
     ending: &mut Ending,
-    visit: &mut dyn FnMut(Replayed<'_>) -> Result<(), OpenError>,
-) -> Result<(), OpenError> {
+    visit: &mut dyn FnMut(Replayed<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     // 1. The bytes from the position on, with the link right before it.
     let from = match ending.position.segment == segment.first {
         true => ending.position.offset,
         false => 0,
     };
     let damaged =
-        |offset: u64, why: &str| Err(OpenError::damaged(&segment.path, offset, why.into()));
+        |offset: u64, why: &str| Err(OpenError::damaged(&segment.path, offset, why.into()).into());
     if segment.bytes > SEGMENT_BYTES_MAX {
         let why = format!(
             "the segment has {} bytes, more than the {SEGMENT_BYTES_MAX} that one can have",
@@ -183,15 +174,13 @@ fn read_segment(
                 file: segment.path.clone(),
                 found: newer.format,
                 known: FORMAT,
-            });
+            }
+            .into());
         }
-        let expected = Header {
-            format: FORMAT,
-            first: ending.position.sequence + 1,
-            previous: ending.position.link,
-        };
+        let expected = (ending.position.sequence + 1, ending.position.link);
         match header {
-            Some(header) if header == expected && segment.first == expected.first => {}
+            Some(header)
+                if (header.first, header.previous) == expected && segment.first == expected.0 => {}
             Some(_) => return damaged(0, "the header does not follow the segment before"),
             // A header is durable before a record is written behind it, so a short file has held none.
             None if last && bytes.len() <= HEADER_BYTES && acknowledged < segment.first => {
@@ -226,7 +215,7 @@ fn read_segment(
             record.first == ending.position.sequence + 1 && record.previous == ending.position.link
         });
         let Some(record) = record.filter(|_| follows) else {
-            return end_at(segment, last, acknowledged, ending, offset, rest);
+            return Ok(end_at(segment, last, acknowledged, ending, offset, rest)?);
         };
         let (Some(sequence), Some(effects)) = (record.last(), record.effects()) else {
             return damaged(offset, "the record's checksum holds, but not its content");

@@ -1,10 +1,8 @@
 //! What was acknowledged is there after a restart, and goes on where it was.
 
 use super::model::{Dice, Model};
-use super::{done, everything, key, value};
+use super::{Reopen, done, everything, key, value};
 use crate::{Commit, Store};
-
-type Reopen<'a> = &'a dyn Fn(Box<dyn Store>) -> Box<dyn Store>;
 
 pub(super) fn run(fresh: &dyn Fn() -> Box<dyn Store>, reopen: Reopen<'_>) {
     an_empty_store_stays_empty(fresh(), reopen);

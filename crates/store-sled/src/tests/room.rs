@@ -1,0 +1,111 @@
+//! A disk with too little room.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bowline_store::{Commit, Store, StoreError};
+
+use super::disk::TestDisk;
+use super::{key, open_on, put, reopen, value};
+use crate::committer::Answer;
+use crate::lock::{HomeLock, IndexState};
+use crate::{Action, SledOptions, SledStore};
+
+#[test]
+fn a_disk_with_little_room_refuses_commits_and_goes_on_reading() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    let store = open_on(home.path(), &disk);
+    store.commit(put("a", "1")).unwrap();
+    let reserve = SledOptions::server().reserve_bytes;
+    disk.0.free.store(reserve - 1, Ordering::SeqCst);
+    let answers = in_one_group_without_sync(&store, ["b", "b"].map(|name| put(name, "1")));
+    for full in answers {
+        assert!(
+            matches!(&full, Err(StoreError::Unavailable { reason }) if reason.contains("disk is full")),
+            "{full:?}"
+        );
+    }
+    assert_eq!(store.get(&key("a")), Ok(Some(value("1"))));
+    assert_eq!(store.get(&key("b")), Ok(None));
+    drop(store);
+    let store = open_on(home.path(), &disk);
+    assert_eq!(store.opening().actions, [], "it opens all the same");
+    disk.0.free.store(reserve, Ordering::SeqCst);
+    store.commit(put("b", "2")).unwrap();
+}
+
+fn in_one_group_without_sync<const N: usize>(
+    store: &SledStore,
+    commits: [Commit; N],
+) -> [Answer; N] {
+    let submitted = commits.map(|commit| store.submit(commit).unwrap());
+    submitted.map(|answered| answered.recv().unwrap())
+}
+
+#[test]
+fn a_small_reserve_can_be_asked_for() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    disk.0.free.store(1_000_000, Ordering::SeqCst);
+    let options = SledOptions {
+        reserve_bytes: 1_000_000,
+        ..SledOptions::server()
+    };
+    let store = SledStore::open_with(home.path(), &options, Arc::new(disk)).unwrap();
+    store.commit(put("a", "1")).unwrap();
+}
+
+#[test]
+fn a_full_disk_keeps_the_old_index_and_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    drop(reopen(home.path()));
+    let disk = TestDisk::default();
+    disk.0.free.store(0, Ordering::SeqCst);
+    std::fs::write(home.path().join("lock"), "").unwrap();
+    for _ in 0..2 {
+        let disk = Arc::new(disk.clone());
+        let error = SledStore::open_with(home.path(), &SledOptions::server(), disk).unwrap_err();
+        assert!(error.to_string().contains("disk is full"), "{error}");
+        assert!(home.path().join("index/db").exists());
+    }
+}
+
+/// Fills the disk after each number of questions for its room, which all lie before sled writes.
+#[test]
+fn an_index_half_made_when_the_disk_was_full_is_not_believed() {
+    let home = tempfile::tempdir().unwrap();
+    let store = reopen(home.path());
+    let text = "x".repeat(60_000);
+    for n in 0..200 {
+        store.commit(put(&format!("k{n}"), &text)).unwrap();
+    }
+    drop(store);
+    std::fs::remove_dir_all(home.path().join("index")).unwrap();
+    let mut refused = 0;
+    let store = loop {
+        let disk = TestDisk::default();
+        disk.0.free_answers.store(refused, Ordering::SeqCst);
+        match SledStore::open_with(home.path(), &SledOptions::server(), Arc::new(disk)) {
+            Ok(store) => break store,
+            Err(error) => assert!(error.to_string().contains("disk is full"), "{error}"),
+        }
+        if refused > 0 {
+            let (lock, _) = HomeLock::take(home.path()).unwrap();
+            assert_eq!(lock.index(), &IndexState::Damaged, "{refused}");
+        }
+        refused += 1;
+    };
+    assert!(
+        refused > 2,
+        "{refused}: before it was begun, and twice within"
+    );
+    let actions = &store.opening().actions;
+    assert!(
+        matches!(&actions[..], [Action::RebuiltIndex { commits: 200, .. }]),
+        "{actions:?}"
+    );
+    assert!(store.get(&key("k199")).unwrap().is_some());
+    drop(store);
+    assert_eq!(reopen(home.path()).opening().actions, [], "once");
+}
