@@ -22,10 +22,14 @@ pub fn target_directory() -> PathBuf {
     target.unwrap_or_else(|| workspace_root().join("target"))
 }
 
-/// The program under test, built on first use in the profile of the tests themselves.
+/// The program under test: the one that `BOWLINE_UNDER_TEST` names, else built on first use in the profile of
+/// the tests themselves.
 pub fn bowline_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(build)
+    BINARY.get_or_init(|| match std::env::var_os("BOWLINE_UNDER_TEST") {
+        Some(path) => path.into(),
+        None => build(),
+    })
 }
 
 fn build() -> PathBuf {

@@ -2,7 +2,13 @@
 
 use serde_json::Value;
 use std::fmt;
+use std::io::Read;
 use std::process::{Command, Stdio};
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
+
+/// How often a command with a time limit is looked at.
+const POLL: Duration = Duration::from_millis(1);
 
 /// What a command left behind.
 #[derive(Debug)]
@@ -62,6 +68,56 @@ pub fn run(command: &mut Command) -> Finished {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// Runs the command without a terminal, for `limit` at most: one that is still running then is killed, and
+/// the test fails.
+#[track_caller]
+pub fn run_within(command: &mut Command, limit: Duration) -> Finished {
+    let line = format!("{command:?}");
+    command.stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn();
+    let mut child = child.unwrap_or_else(|e| panic!("cannot start {line}: {e}"));
+    let stdout = collect(child.stdout.take());
+    let stderr = collect(child.stderr.take());
+    let deadline = Instant::now() + limit;
+    let status = loop {
+        let ended = child.try_wait().expect("our own child can be waited for");
+        if ended.is_some() || Instant::now() >= deadline {
+            break ended;
+        }
+        sleep(POLL);
+    };
+    if status.is_none() {
+        // Both fail only when it has ended after all.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    let read = |thread: std::thread::JoinHandle<String>| thread.join().expect("a reader ends");
+    let finished = Finished {
+        line,
+        code: status.and_then(|status| status.code()),
+        stdout: read(stdout),
+        stderr: read(stderr),
+    };
+    assert!(
+        status.is_some(),
+        "still running after {limit:?}\n{finished}"
+    );
+    finished
+}
+
+/// Reads to the end, so that a full pipe holds nobody up.
+fn collect(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
+    spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What was read until an error is still worth showing.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 /// Takes every setting of AWS clients, of ours and of TLS out of the environment, so that a test

@@ -32,6 +32,11 @@ impl Home {
         home
     }
 
+    /// The directory that holds both: where the program keeps its state, and where commands run.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Where the program keeps its state.
     pub fn path(&self) -> PathBuf {
         self.directory.path().join("home")

@@ -1,11 +1,12 @@
 //! `bowline serve` for the length of one test.
 
+use crate::command::Finished;
 use crate::home::Home;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,15 @@ pub struct Server {
 
 impl Server {
     /// Starts `bowline serve` on free ports of this machine and waits until it listens.
+    #[track_caller]
     pub fn start(home: &Home) -> Server {
+        Server::attempt(home, |_| {})
+            .unwrap_or_else(|ended| panic!("the server ended at once\n{ended}"))
+    }
+
+    /// As [`start`](Server::start), with more said to the command; or what a server that ended instead left.
+    #[track_caller]
+    pub fn attempt(home: &Home, configure: impl FnOnce(&mut Command)) -> Result<Server, Finished> {
         let ready = home.file("ready.json");
         let log = home.file("serve.log");
         let _ = std::fs::remove_file(&ready);
@@ -39,14 +48,21 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).expect("the work directory is writable"));
+        configure(&mut command);
         let mut child = command.spawn().expect("the program starts");
-        let (https, http) = wait_until_ready(&mut child, &ready, &log);
-        Server {
+        let (https, http) =
+            wait_until_ready(&mut child, &ready, &log).map_err(|status| Finished {
+                line: format!("{command:?}"),
+                code: status.code(),
+                stdout: String::new(),
+                stderr: std::fs::read_to_string(&log).unwrap_or_default(),
+            })?;
+        Ok(Server {
             child,
             https,
             http,
             log,
-        }
+        })
     }
 
     /// `https://127.0.0.1:PORT`
@@ -113,18 +129,22 @@ impl Drop for Server {
     }
 }
 
-fn wait_until_ready(child: &mut Child, ready: &Path, log: &Path) -> (String, String) {
+fn wait_until_ready(
+    child: &mut Child,
+    ready: &Path,
+    log: &Path,
+) -> Result<(String, String), ExitStatus> {
     let deadline = Instant::now() + START_MAX;
     loop {
         let written = std::fs::read_to_string(ready).unwrap_or_default();
         if let Ok(addresses) = serde_json::from_str::<Value>(&written) {
             let url = |name: &str| addresses[name].as_str().map(str::to_string);
             let both = url("https").zip(url("http"));
-            return both.unwrap_or_else(|| panic!("the ready file lacks a URL: {written}"));
+            return Ok(both.unwrap_or_else(|| panic!("the ready file lacks a URL: {written}")));
         }
         let said = || std::fs::read_to_string(log).unwrap_or_default();
         if let Some(status) = child.try_wait().expect("our own child can be waited for") {
-            panic!("the server ended at once with {status}:\n{}", said());
+            return Err(status);
         }
         if Instant::now() >= deadline {
             let _ = child.kill();

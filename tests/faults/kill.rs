@@ -2,17 +2,22 @@
 //! command and as a server. Whatever was acknowledged must be there afterwards, every certificate
 //! that is on disk must have its key, and every start must work.
 //!
-//! `KILL_ROUNDS=2000 cargo test -p bowline-tests --test kill -- --nocapture` for more rounds.
+//! `KILL_ROUNDS` says how many.
 
+use crate::dice::{Dice, size};
 use bowline_tests::{Home, Server, run};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How many rounds a normal run has, half of them of each kind.
 const ROUNDS: usize = 200;
+
+/// How many rounds a home goes through.
+const ROUNDS_OF_A_HOME: usize = 100;
 
 /// The longest a server lives before it is killed.
 const SERVER_LIFE_MAX: Duration = Duration::from_millis(250);
@@ -70,39 +75,32 @@ fn text(value: &Value, member: &str) -> String {
         .to_owned()
 }
 
-/// A generator that is the same on every run of the same round.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        // xorshift64*
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % bound
-    }
-
-    fn time(&mut self, most: Duration) -> Duration {
-        Duration::from_micros(self.below(u64::try_from(most.as_micros()).expect("a short time")))
-    }
-}
-
-fn rounds() -> usize {
-    std::env::var("KILL_ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(ROUNDS)
+/// The rounds, in parts that each have a home of their own: a home that grows without end slows every check.
+fn homes() -> impl Iterator<Item = Range<usize>> {
+    let rounds = size("KILL_ROUNDS", ROUNDS) / 2;
+    (0..rounds)
+        .step_by(ROUNDS_OF_A_HOME)
+        .map(move |first| first..rounds.min(first + ROUNDS_OF_A_HOME))
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_when_one_shot_processes_are_killed() {
+    let mut total = Totals::default();
+    let mut dice = Dice::new(1);
+    for rounds in homes() {
+        one_shot(rounds, &mut dice, &mut total);
+    }
+    report("one-shot", &total);
+}
+
+fn one_shot(rounds: Range<usize>, dice: &mut Dice, total: &mut Totals) {
     let home = Home::initialized();
-    let (mut model, mut dice) = (Model::default(), Dice(0x9e37_79b9_7f4a_7c15));
+    let mut model = Model::default();
     // Half as long again as an undisturbed command takes on this machine: so some are killed at every step, some end.
     let started = Instant::now();
     home.succeed(["issue", "undisturbed"]);
     let life_max = started.elapsed() * 3 / 2;
-    for round in 0..rounds() / 2 {
+    for round in rounds {
         let name = format!("w-{round}");
         let revoke = model
             .issued
@@ -146,14 +144,23 @@ fn nothing_acknowledged_is_lost_when_one_shot_processes_are_killed() {
         }
         model.check(&home, round);
     }
-    report("one-shot", &model);
+    total.add(&model);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
+    let mut total = Totals::default();
+    let mut dice = Dice::new(2);
+    for rounds in homes() {
+        served(rounds, &mut dice, &mut total);
+    }
+    report("server", &total);
+}
+
+fn served(rounds: Range<usize>, dice: &mut Dice, total: &mut Totals) {
     let home = Home::initialized();
-    let (mut model, mut dice) = (Model::default(), Dice(0xd1b5_4a32_d192_ed03));
-    for round in 0..rounds() / 2 {
+    let mut model = Model::default();
+    for round in rounds {
         let server = Server::start(&home);
         let life = dice.time(SERVER_LIFE_MAX);
         let to_revoke: Vec<String> = model
@@ -183,7 +190,7 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
         model.killed += 1;
         model.check(&home, round);
     }
-    report("server", &model);
+    total.add(&model);
 }
 
 /// One revocation, then certificates, for as long as there is a server. A command that found the server dead
@@ -213,16 +220,31 @@ fn call_until_it_fails(
     (issued, revoked)
 }
 
-fn report(kind: &str, model: &Model) {
+/// The counts of all homes.
+#[derive(Default)]
+struct Totals {
+    killed: usize,
+    issued: usize,
+    revoked: usize,
+    more: usize,
+}
+
+impl Totals {
+    fn add(&mut self, model: &Model) {
+        self.killed += model.killed;
+        self.issued += model.issued.len();
+        self.revoked += model.revoked.len();
+        self.more += model.found - model.issued.len();
+    }
+}
+
+fn report(kind: &str, total: &Totals) {
     println!(
         "{kind}: {} kills, {} certificates and {} revocations acknowledged, 0 lost, {} more found",
-        model.killed,
-        model.issued.len(),
-        model.revoked.len(),
-        model.found - model.issued.len()
+        total.killed, total.issued, total.revoked, total.more
     );
     assert!(
-        model.killed > 0 && !model.issued.is_empty() && !model.revoked.is_empty(),
+        total.killed > 0 && total.issued > 0 && total.revoked > 0,
         "the rounds exercised nothing"
     );
 }
