@@ -90,7 +90,7 @@ impl Operation for FinishRestore {
                 .filter_map(|(_, list)| list.number())
                 .max();
             let (next, changed) =
-                service.jump_revocation_list_number(commit, &authority.id, published)?;
+                service.jump_revocation_list_number(commit, &authority.id, published, now)?;
             commit = changed;
             numbers.push((authority.id.clone(), next));
         }

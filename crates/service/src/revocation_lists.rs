@@ -184,12 +184,14 @@ impl Service {
     }
 
     /// Adds to a commit that an authority's next list has a number ahead of every one that can have been published,
-    /// here or by whoever went on from the same state.
+    /// here or by a home that went on from the same state, also one restored from the same backup before: the number
+    /// is made of the time.
     pub(crate) fn jump_revocation_list_number(
         &self,
         commit: Commit,
         id: &str,
         published: Option<u64>,
+        now: Time,
     ) -> Result<(u64, Commit), Error> {
         let key = keyspace::crl_number(id)?;
         let stored = self.store.get(&key)?;
@@ -197,9 +199,11 @@ impl Service {
             Some(value) => NumberRecord::decode(&key, value)?.number,
             None => 0,
         };
+        let by_now = u64::try_from(now.timestamp()).unwrap_or(0) << LISTS_A_SECOND_BITS;
         let number = last
             .max(published.unwrap_or(0))
-            .saturating_add(RESTORE_NUMBERS);
+            .saturating_add(1)
+            .max(by_now);
         let commit = match stored {
             Some(value) => commit.expect_equals(key.clone(), value),
             None => commit.expect_absent(key.clone()),
@@ -275,8 +279,7 @@ impl Record for RevocationList {
 
 /// How long the CRL of an authority is good for whose key is kept outside.
 const OFFLINE_LIST_LIFE: TimeDelta = TimeDelta::days(366);
-/// How far numbers jump when a home goes on from a backup: more lists than can be signed in a year at a hundred a
-/// second, and room for four billion restores.
-const RESTORE_NUMBERS: u64 = 1 << 32;
+/// No home signs as many lists in a second as fit these bits; and no number reaches 64 bits before the year 8 million.
+const LISTS_A_SECOND_BITS: u32 = 16;
 /// How long a CRL is good for. It is signed again half way, or when something was revoked.
 const LIST_LIFE: TimeDelta = TimeDelta::hours(24);

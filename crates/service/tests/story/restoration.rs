@@ -99,6 +99,23 @@ fn what_was_revoked_after_the_backup_is_revoked_again() {
 }
 
 #[test]
+fn no_list_number_comes_twice_however_often_a_backup_is_restored() {
+    let world = World::new();
+    let kept = backup(&world);
+    let mut last = list(&world).number;
+    for _ in 0..3 {
+        world.pass(1);
+        let again = restored(&world, &kept);
+        finish(&again, &[]).unwrap();
+        for _ in 0..5 {
+            let next = list(&again).number;
+            assert!(next > last, "{next} after {last}");
+            last = next;
+        }
+    }
+}
+
+#[test]
 fn a_list_of_somebody_else_revokes_nothing() {
     let world = World::new();
     world.issue("web-1", &[]);
