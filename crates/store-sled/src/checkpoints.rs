@@ -71,13 +71,21 @@ pub(crate) fn path(directory: &Path, sequence: u64) -> PathBuf {
     directory.join(format!("{sequence:020}.{EXTENSION}"))
 }
 
-/// Makes the directory, and its name durable.
+/// Makes the directory; its name becomes durable with each checkpoint.
 pub(crate) fn create_directory(directory: &Path) -> Result<(), OpenError> {
     match DirBuilder::new().mode(0o700).create(directory) {
-        Ok(()) => directory.parent().map_or(Ok(()), journal::sync_directory),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(OpenError::io("create", directory, error)),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(OpenError::io("create", directory, error))
+        }
+        _ => Ok(()),
     }
+}
+
+/// Makes names in a directory survive power loss.
+fn sync_names(directory: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
+    let names = File::open(directory).map_err(|source| OpenError::io("open", directory, source))?;
+    disk.sync_directory(&names)
+        .map_err(|source| OpenError::io("sync", directory, source))
 }
 
 /// What is in the directory; files of other names are not ours and left alone.
@@ -178,11 +186,14 @@ pub(crate) fn write(
     let unfinished = path.with_extension(UNFINISHED_EXTENSION);
     let written = write_as(workshop, &unfinished, header, fill);
     let named = written.and_then(|summary| {
-        let failed = |doing| move |source| OpenError::io(doing, directory, source);
-        fs::rename(&unfinished, &path).map_err(failed("rename in"))?;
-        let names = File::open(directory).map_err(failed("open"))?;
-        let synced = workshop.disk.sync_directory(&names);
-        synced.map_err(failed("sync"))?;
+        // The directory's own name each time: who made it may have been killed before it was durable, and
+        // segments are removed because of what is in it.
+        if let Some(home) = directory.parent() {
+            sync_names(home, &*workshop.disk)?;
+        }
+        fs::rename(&unfinished, &path)
+            .map_err(|source| OpenError::io("rename in", directory, source))?;
+        sync_names(directory, &*workshop.disk)?;
         Ok(summary)
     });
     if named.is_err() {
@@ -270,11 +281,6 @@ pub(crate) fn prune(
         }
         _ => Ok(()),
     };
-    let sync = |path: &Path| {
-        let names = File::open(path).map_err(|source| OpenError::io("open", path, source))?;
-        disk.sync_directory(&names)
-            .map_err(|source| OpenError::io("sync", path, source))
-    };
     let listing = list(directory)?;
     if let Some(oldest) = listing.checkpoints.get(KEPT - 1) {
         let segments = journal::segments(journal)?;
@@ -286,12 +292,12 @@ pub(crate) fn prune(
             remove(path)?;
         }
         if !covered.is_empty() {
-            sync(journal)?;
+            sync_names(journal, disk)?;
         }
     }
     let old = listing.checkpoints.iter().skip(KEPT).map(|file| &file.path);
     for path in old.chain(aside) {
         remove(path)?;
     }
-    sync(directory)
+    sync_names(directory, disk)
 }

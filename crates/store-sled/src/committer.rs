@@ -1,4 +1,4 @@
-//! The one thread that writes: many commits, one sync, one batch, then the answers.
+//! The one thread that writes: many commits, one sync, then the answers.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bowline_store::{Commit, Committed, StoreError, decide};
 
-use crate::index::{Changes, Damage, GroupView};
+use crate::index::{Changes, Damage, GroupView, Index};
 use crate::journal::{AppendError, Journal, disk_is_full};
 use crate::store::Shared;
 
@@ -16,6 +16,9 @@ const GROUP_COMMITS_MAX: usize = 256;
 
 /// No commit joins a group that has reached this: a bound on one write.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How often what waits for the index is counted where room is needed: sled moves older records while it writes.
+const WAITING_SHARE: u64 = 2;
 
 pub(crate) type Answer = Result<Committed, StoreError>;
 
@@ -39,6 +42,8 @@ pub(crate) fn run(
         stopped: None,
     };
     while let Ok(first) = requests.recv() {
+        // Whoever comes while the index is behind joins the group.
+        committer.shared.pending.wait_for_room();
         let group = gather(first, requests);
         committer.commit(group);
     }
@@ -116,7 +121,7 @@ impl Committer {
             });
         }
         let view = GroupView {
-            index: &self.shared.index,
+            layered: self.shared.layered(),
             changes,
         };
         let mut effect = decide(commit, &view).map_err(|error| match error {
@@ -135,15 +140,7 @@ impl Committer {
 
     fn keep(&mut self, changes: Changes) -> Result<(), StoreError> {
         // 1. Room for it, also in the index: that must not be what a full disk meets first.
-        if let Some(free) = self
-            .journal
-            .free()
-            .filter(|free| *free < self.reserve_bytes)
-        {
-            return Err(StoreError::Unavailable {
-                reason: disk_is_full(free, self.reserve_bytes),
-            });
-        }
+        self.check_room()?;
 
         // 2. The journal: from here on the group survives.
         let position = match self.journal.append(now()) {
@@ -166,15 +163,35 @@ impl Committer {
         self.shared.acknowledge(position.sequence);
         self.shared.tail.appended(position, &changes);
 
-        // 3. The index: from here on the group is seen.
-        let applied = self.shared.index.apply(changes, position);
-        applied.map_err(|damage| {
-            let reason = damage.reason().to_owned();
-            self.shared.close(damage);
-            StoreError::Unknown { reason }
-        })?;
-        self.shared.tail.applied();
+        // 3. From here on the group is seen. What becomes of the index does not matter to who is answered.
+        match &self.shared.index {
+            Index::Sled(_) => self.shared.pending.add(changes, position),
+            Index::Memory(index) => {
+                index.apply(changes);
+                self.shared.tail.applied(position.sequence);
+            }
+        }
         Ok(())
+    }
+
+    /// Whether the disk has its reserve, beside what is on its way into the index.
+    fn check_room(&self) -> Result<(), StoreError> {
+        let pending = &self.shared.pending;
+        let needed = self
+            .reserve_bytes
+            .saturating_add(WAITING_SHARE * pending.bytes());
+        if self.journal.free().is_none_or(|free| free >= needed) {
+            return Ok(());
+        }
+        // Where it is scarce, the index gets there first.
+        pending.wait_until_applied();
+        self.shared.check_open()?;
+        match self.journal.free() {
+            Some(free) if free < self.reserve_bytes => Err(StoreError::Unavailable {
+                reason: disk_is_full(free, self.reserve_bytes),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Writes nothing any more.

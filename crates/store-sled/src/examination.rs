@@ -16,7 +16,7 @@ use crate::merge::{MergeError, Pace, Workshop};
 use crate::open::DISCARDED_DIRECTORY;
 use crate::store::{Shared, store_error};
 use crate::tail::{WatchGuard, Watched};
-use crate::truth::Truth;
+use crate::truth::{Truth, header_damaged};
 
 /// How many findings of a kind are told one by one.
 const TOLD_MAX: u64 = 20;
@@ -26,7 +26,9 @@ const APPLY_PATIENCE: Duration = Duration::from_secs(10);
 
 const RESTORE: &str = "put a whole copy of this file back, or restore a backup into a new home";
 const RESTART: &str =
-    "stop what uses the home, remove its directory `index` and start again: it is made anew";
+    "start what uses the home again: it answers nothing any more, and makes its index anew then";
+const PASS_OVER: &str =
+    "nothing for now, a checkpoint holds what is in it; look at the disk, and make a backup";
 
 /// Why a comparison did not come to its end.
 enum CompareError {
@@ -92,14 +94,21 @@ pub(crate) fn examine(
         findings.add(Severity::Critical, "journal_damaged", nothing, RESTORE);
     } else if let Some((index, end, guard)) = watched.filter(|_| whole) {
         let work = Comparison {
+            shared,
             index,
             guard: &guard,
-            workshop,
+            workshop: workshop.for_reading(),
         };
         let compared = work.run(&mut truth, &end, &mut findings, &mut tick);
         match compared {
             Ok(()) => {}
-            Err(CompareError::Truth(error)) => return Err(store_error(error.into_open(home))),
+            // What was found so far is told all the same.
+            Err(CompareError::Truth(error)) => findings.add(
+                Severity::Warning,
+                "index_not_compared",
+                format!("the index was not compared: {}", error.into_open(home)),
+                "see to what it says, and examine it once more",
+            ),
             Err(CompareError::Index(damage)) => {
                 let what = damage.reason().to_owned();
                 findings.add(Severity::Critical, "index_unreadable", what, RESTART);
@@ -117,7 +126,12 @@ fn examine_checkpoints(
     findings: &mut Findings,
     tick: crate::merge::Tick<'_>,
 ) -> Result<(), OpenError> {
-    for base in truth.bases()? {
+    let bases = match truth.bases() {
+        // That is told of the segment, where the journal is examined.
+        Err(OpenError::Damaged { .. }) => Vec::new(),
+        bases => bases?,
+    };
+    for base in bases {
         match base.verify(tick) {
             Ok(_) => {}
             Err(MergeError::Checkpoint { file, offset, why }) => {
@@ -128,7 +142,7 @@ fn examine_checkpoints(
             Err(error) => return Err(error.into_open(&truth.journal)),
         }
     }
-    let needed = truth.bases().is_ok_and(|bases| bases.is_empty());
+    let needed = truth.bases().map_or(true, |bases| bases.is_empty());
     for damaged in &truth.damaged {
         let what = format!(
             "checkpoint {} is damaged at offset {}: {}",
@@ -149,14 +163,14 @@ fn examine_checkpoints(
     Ok(())
 }
 
-/// Reads every segment, going on behind a damaged one. Whether all of them are whole.
+/// Reads every segment, going on behind a damaged one. Whether all is whole that no checkpoint holds.
 fn examine_journal(
     truth: &Truth,
     findings: &mut Findings,
     tick: crate::merge::Tick<'_>,
 ) -> Result<bool, OpenError> {
     let mut pace = Pace::new("verifying the journal", truth.journal_bytes());
-    let mut whole = true;
+    let mut damages = Vec::new();
     let mut rest = truth.needed_segments();
     while let Some(first) = rest.first() {
         let start = match first.first {
@@ -183,22 +197,34 @@ fn examine_journal(
                     &mut |replayed| visited(replayed.record_end, &mut pace),
                 )
             }
-            None => {
-                let why = "the header's checksum does not hold".to_owned();
-                Err(OpenError::damaged(&first.path, 0, why).into())
-            }
+            None => Err(header_damaged(first).into()),
         };
         match read {
             Ok(_) => break,
             Err(MergeError::Home(OpenError::Damaged { file, offset, why })) => {
-                whole = false;
                 let what = format!("{} is damaged at offset {offset}: {why}", file.display());
-                findings.add(Severity::Critical, "journal_damaged", what, RESTORE);
+                damages.push(what);
                 let at = rest.iter().position(|segment| segment.path == file);
                 rest = &rest[at.map_or(rest.len(), |at| at + 1)..];
             }
             Err(error) => return Err(error.into_open(&truth.journal)),
         }
+    }
+    // Damage is before the newest whole checkpoint if all behind that reads.
+    let newest = truth
+        .bases()
+        .ok()
+        .and_then(|bases| bases.into_iter().next());
+    let passed_over = newest
+        .filter(|base| !damages.is_empty() && base.sequence().is_some())
+        .is_some_and(|base| truth.check_behind(&base).is_ok());
+    let whole = damages.is_empty() || passed_over;
+    let (severity, fix) = match passed_over {
+        true => (Severity::Warning, PASS_OVER),
+        false => (Severity::Critical, RESTORE),
+    };
+    for what in damages {
+        findings.add(severity, "journal_damaged", what, fix);
     }
     Ok(whole)
 }
@@ -227,9 +253,10 @@ fn examine_leftovers(
 
 /// The index beside the truth.
 struct Comparison<'a> {
+    shared: &'a Shared,
     index: &'a SledIndex,
     guard: &'a WatchGuard<'a>,
-    workshop: &'a Workshop,
+    workshop: Workshop,
 }
 
 impl Comparison<'_> {
@@ -253,18 +280,22 @@ impl Comparison<'_> {
                 "the index has commits up to {}, the journal up to {}",
                 applied.sequence, end.sequence
             );
+            self.close(&what);
             findings.add(Severity::Critical, "index_behind", what, RESTART);
         }
         let mut unsure = 0u64;
         let compared = truth.attempt(&mut |truth, base| {
-            let gathered = truth.gather(base, self.workshop, tick)?;
+            let gathered = truth.gather(base, &self.workshop, tick)?;
             let mut merge = gathered.merge("comparing the index")?;
             let compared: Result<(), CompareError> = self.index.compare(
                 &mut || merge.next_entry(tick).map_err(CompareError::Truth),
                 &mut |difference| {
                     match self.is_news(&difference) {
                         Watched::Changed => {}
-                        Watched::Unchanged => findings.differ(&difference),
+                        Watched::Unchanged => {
+                            self.close(&format!("the index was examined: {difference}"));
+                            findings.differ(&difference);
+                        }
                         Watched::Unknown => unsure += 1,
                     }
                     Ok(())
@@ -286,6 +317,13 @@ impl Comparison<'_> {
             );
         }
         Ok(())
+    }
+
+    /// What is known to answer wrongly answers nothing any more; only the comparison goes on.
+    fn close(&self, what: &str) {
+        if self.shared.check_open().is_ok() {
+            self.shared.close(Damage::Wrong(what.to_owned()));
+        }
     }
 
     /// Whether a commit after the place of comparison explains it.

@@ -10,10 +10,12 @@
 //!   missing, damaged or merely doubtful, it is made again from a checkpoint and the journal behind it.
 //!
 //! One committer thread drains the queue of commits into groups, so that many callers share one sync.
-//! Another makes checkpoints, from the last one and the journal, never from the index.
+//! Another brings the index up to them, and until it has, they are read from memory.
+//! A third makes checkpoints, from the last one and the journal, never from the index.
 //! [`SledStore::open`] takes a home; [`holder`] tells who has it; [`Opening`] what opening had to do;
 //! [`restore`] fills an empty home.
 
+mod applier;
 mod checkpoints;
 mod committer;
 mod error;

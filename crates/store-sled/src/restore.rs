@@ -1,15 +1,16 @@
 //! Filling an empty home with a checkpoint from elsewhere.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bowline_store::Progress;
-use bowline_store::checkpoint::{ReadError, Reader, Summary};
+use bowline_store::checkpoint::{ReadError, Reader, Summary, Writer};
 
 use crate::checkpoints;
-use crate::journal::SystemDisk;
+use crate::journal::{self, Disk, SystemDisk};
 use crate::lock::{HomeLock, LOCK_FILE};
 use crate::merge::{CHUNK_BYTES, MergeError, Pace, Workshop};
 use crate::{OpenError, SledOptions};
@@ -70,11 +71,13 @@ pub fn restore(
         return Err(RestoreError::Exhausted);
     }
 
-    // 2. The checkpoint, under its name only once all of it was read and is durable.
+    // 2. The journal that goes on behind it, first: a checkpoint without one is not believed. Then the
+    //    checkpoint, under its name only once all of it was read and is durable.
     let directory = checkpoints::directory(home);
+    let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
     let workshop = Workshop {
         directory: directory.clone(),
-        disk: Arc::new(SystemDisk),
+        disk: Arc::clone(&disk),
         reserve_bytes: SledOptions::server().reserve_bytes,
         chunk_bytes: CHUNK_BYTES,
     };
@@ -85,7 +88,9 @@ pub fn restore(
         progress(told);
         Ok(())
     };
-    let written = checkpoints::write(&workshop, &header, &mut |writer| {
+    let begun = journal::begin_behind(home, header.sequence, header.link, disk);
+    let written = begun.map_err(MergeError::from);
+    let mut fill = |writer: &mut Writer<&mut dyn io::Write>| {
         loop {
             match checkpoint.next() {
                 Ok(Some(entry)) => writer.push(&entry).map_err(MergeError::Output)?,
@@ -97,7 +102,8 @@ pub fn restore(
             }
             pace.reach(checkpoint.offset(), &mut tick)?;
         }
-    });
+    };
+    let written = written.and_then(|()| checkpoints::write(&workshop, &header, &mut fill));
 
     // 3. All or nothing.
     let noted = written.and_then(|summary| {
@@ -109,6 +115,7 @@ pub fn restore(
         // What stays in spite of this is in the way of nobody but the next attempt, which says so.
         let _ = fs::remove_file(checkpoints::path(&directory, header.sequence));
         let _ = fs::remove_dir(&directory);
+        let _ = journal::remove_without_records(home);
         let _ = fs::remove_file(&lock_path);
         match unread {
             Some(error) => RestoreError::Checkpoint(error),
@@ -117,9 +124,11 @@ pub fn restore(
     })
 }
 
-/// A restore that was killed leaves its lock and an unfinished file, which mean nothing.
+/// A restore that was killed leaves its lock, a journal without a record and an unfinished file, which mean
+/// nothing.
 fn check_empty(home: &Path) -> Result<(), RestoreError> {
     let failed = |source| OpenError::io("list", home, source);
+    let mut begun = false;
     for entry in fs::read_dir(home).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
         let unfinished = || -> Result<bool, OpenError> {
@@ -135,14 +144,26 @@ fn check_empty(home: &Path) -> Result<(), RestoreError> {
         let harmless = match name.to_str() {
             Some(UNSEAL_KEY_FILE | LOCK_FILE) => true,
             Some(checkpoints::CHECKPOINT_DIRECTORY) => unfinished()?,
+            Some(journal::JOURNAL_DIRECTORY) => {
+                begun = true;
+                true
+            }
             _ => false,
         };
         if !harmless {
-            return Err(RestoreError::NotEmpty {
-                home: home.to_owned(),
-                found: name.to_string_lossy().into_owned(),
-            });
+            return Err(not_empty(home, &name));
         }
     }
-    Ok(())
+    // Only once nothing else is there: beside a whole checkpoint, even an empty segment is needed.
+    match begun && !journal::remove_without_records(home)? {
+        true => Err(not_empty(home, journal::JOURNAL_DIRECTORY.as_ref())),
+        false => Ok(()),
+    }
+}
+
+fn not_empty(home: &Path, found: &OsStr) -> RestoreError {
+    RestoreError::NotEmpty {
+        home: home.to_owned(),
+        found: found.to_string_lossy().into_owned(),
+    }
 }

@@ -12,9 +12,10 @@ use bowline_store::{
     Store, StoreError, Value,
 };
 
+use crate::applier::{self, Apply};
 use crate::committer::{self, Answer, Request};
 use crate::examination;
-use crate::index::{Changes, Damage, Found, Index};
+use crate::index::{Changes, Damage, Found, Index, Layered, Pending, SledIndex};
 #[cfg(test)]
 use crate::journal::Disk;
 use crate::journal::SystemDisk;
@@ -31,6 +32,7 @@ pub struct SledStore {
     /// None once dropping has begun, so that the committer sees the end.
     requests: Option<SyncSender<Request>>,
     committer: Option<JoinHandle<()>>,
+    applier: Option<JoinHandle<()>>,
     keeper: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
     opening: Opening,
@@ -80,10 +82,22 @@ impl SledStore {
         options: &SledOptions,
         opened: Opened,
     ) -> Result<SledStore, OpenError> {
+        let apply: Apply = Box::new(SledIndex::apply);
+        SledStore::start_with(home, options, opened, apply)
+    }
+
+    /// Like [`SledStore::start`], with the writes of the index going through `apply`.
+    pub(crate) fn start_with(
+        home: &Path,
+        options: &SledOptions,
+        opened: Opened,
+        apply: Apply,
+    ) -> Result<SledStore, OpenError> {
         let least = options.checkpoint_bytes;
         let due_after = due_after(least, opened.checkpoint_bytes);
         let shared = Arc::new(Shared {
             index: opened.index,
+            pending: Pending::default(),
             lock: Mutex::new(opened.lock),
             closed: OnceLock::new(),
             unknown: OnceLock::new(),
@@ -105,12 +119,19 @@ impl SledStore {
         let mut store = SledStore {
             requests: Some(requests),
             committer: Some(committer),
+            applier: None,
             keeper: None,
             shared,
             opening: opened.opening,
             home: home.to_owned(),
             workshop: opened.workshop,
         };
+        if matches!(store.shared.index, Index::Sled(_)) {
+            let shared = Arc::clone(&store.shared);
+            let thread = Builder::new().name("store-applier".to_owned());
+            let running = thread.spawn(move || applier::run(&shared, &apply));
+            store.applier = Some(running.map_err(failed)?);
+        }
         if least < u64::MAX {
             let keeper = Keeper {
                 home: home.to_owned(),
@@ -150,12 +171,19 @@ impl SledStore {
     /// Makes a checkpoint now, as the thread in the background does.
     #[cfg(test)]
     pub(crate) fn keep(&self) -> Result<Summary, MergeError> {
-        crate::keeper::keep(&self.home, &self.shared, &self.workshop)
+        crate::keeper::keep(&self.home, &self.shared, &self.workshop).map(|kept| kept.summary)
+    }
+
+    /// What is on its way into the index.
+    #[cfg(test)]
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.shared.pending
     }
 
     /// Changes the index alone, as a fault of sled might.
     #[cfg(test)]
     pub(crate) fn falsify(&self, changes: Changes) {
+        self.shared.pending.wait_until_applied();
         let (end, _) = self.shared.tail.end();
         self.shared.index.apply(changes, &end).unwrap();
     }
@@ -170,7 +198,7 @@ impl SledStore {
 impl Store for SledStore {
     fn get(&self, key: &Key) -> Result<Option<Value>, StoreError> {
         self.shared.check_known(key, |unknown| unknown == key)?;
-        self.shared.read(|index| index.get(key))
+        self.shared.read(|layered| layered.get(key))
     }
 
     fn scan(
@@ -182,7 +210,9 @@ impl Store for SledStore {
         if limit > SCAN_RECORDS_MAX {
             return Err(LimitError::ScanTooLong { records: limit }.into());
         }
-        let found = self.shared.read(|index| index.scan(prefix, after, limit))?;
+        let found = self
+            .shared
+            .read(|layered| layered.scan(prefix, after, limit))?;
         // What is behind the last record of a full scan was not asked for yet.
         let last = found.last().filter(|_| found.len() == limit);
         let end = last.map(|(key, _)| key.clone());
@@ -209,8 +239,8 @@ impl Store for SledStore {
         output: &mut dyn Write,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Summary, CheckpointError> {
-        // While it is read, nothing is removed.
-        let _reading = self
+        // Until all that it is made from is open, nothing is removed.
+        let reading = self
             .shared
             .files
             .read()
@@ -225,15 +255,18 @@ impl Store for SledStore {
             error => store_error(error.into_open(&self.home)).into(),
         };
         let mut truth = Truth::until(&self.home, &end).map_err(store_error)?;
+        let workshop = self.workshop.for_reading();
         // What is written to cannot be taken back, so the checkpoint it is made from is verified first.
         let gathered = truth.attempt(&mut |truth, base| {
             base.verify(&mut tick)?;
-            truth.gather(base, &self.workshop, &mut tick)
+            truth.gather(base, &workshop, &mut tick)
         });
         let gathered = gathered.map_err(failed)?;
-        let mut writer =
-            Writer::begin(output, &gathered.header()).map_err(CheckpointError::Output)?;
+        let header = gathered.header();
         let mut merge = gathered.merge("writing the checkpoint").map_err(failed)?;
+        // Files that are open read on after they were removed, and the output may be as slow as it likes.
+        drop(reading);
+        let mut writer = Writer::begin(output, &header).map_err(CheckpointError::Output)?;
         pour(&mut merge, &mut writer, &mut tick).map_err(failed)?;
         let (_, summary) = writer.finish().map_err(CheckpointError::Output)?;
         Ok(summary)
@@ -261,16 +294,21 @@ impl Drop for SledStore {
     fn drop(&mut self) {
         self.requests = None;
         self.shared.tail.set_ending();
-        for thread in [self.committer.take(), self.keeper.take()] {
-            // It ended by panicking at worst, which the committer's callers were told.
-            let _ = thread.map(JoinHandle::join);
-        }
+        // Each ended by panicking at worst, which the committer's callers were told.
+        let join = |thread: Option<JoinHandle<()>>| drop(thread.map(JoinHandle::join));
+        join(self.committer.take());
+        // Now that no more is coming, the applier ends once the index has it all.
+        self.shared.pending.end();
+        join(self.applier.take());
+        join(self.keeper.take());
     }
 }
 
-/// What readers and the committer share.
+/// What readers and the threads behind them share.
 pub(crate) struct Shared {
     pub(crate) index: Index,
+    /// What is committed and not in the index yet.
+    pub(crate) pending: Pending,
     lock: Mutex<HomeLock>,
     /// Why nothing is answered any more.
     closed: OnceLock<String>,
@@ -284,9 +322,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn read<T>(&self, read: impl FnOnce(&Index) -> Found<T>) -> Result<T, StoreError> {
+    fn read<T>(&self, read: impl FnOnce(Layered<'_>) -> Found<T>) -> Result<T, StoreError> {
         self.check_open()?;
-        read(&self.index).map_err(|damage| self.close(damage))
+        read(self.layered()).map_err(|damage| self.close(damage))
+    }
+
+    /// The index, and what is on its way into it.
+    pub(crate) fn layered(&self) -> Layered<'_> {
+        Layered {
+            index: &self.index,
+            pending: &self.pending,
+        }
     }
 
     pub(crate) fn check_open(&self) -> Result<(), StoreError> {

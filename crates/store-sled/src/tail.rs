@@ -13,7 +13,7 @@ use crate::journal::Position;
 /// How many changed names are remembered while the index is compared: 8 bytes each, twice that in the set.
 const WATCHED_MAX: usize = 4_000_000;
 
-/// Told by the committer, asked by whoever makes checkpoints or compares.
+/// Told by the committer and the applier, asked by whoever makes checkpoints or compares.
 pub(crate) struct Tail {
     state: Mutex<State>,
     changed: Condvar,
@@ -89,10 +89,10 @@ impl Tail {
         }
     }
 
-    /// The group is in the index.
-    pub(crate) fn applied(&self) {
+    /// All commits up to this one are in the index.
+    pub(crate) fn applied(&self, sequence: u64) {
         let mut state = self.state();
-        state.applied = state.end.sequence;
+        state.applied = sequence;
         if state.watch.is_some() {
             self.changed.notify_all();
         }
@@ -111,6 +111,11 @@ impl Tail {
             .changed
             .wait_while(state, |state| !state.ending && !state.is_due());
         !state.unwrap_or_else(PoisonError::into_inner).ending
+    }
+
+    /// Whether a checkpoint is due.
+    pub(crate) fn is_due(&self) -> bool {
+        self.state().is_due()
     }
 
     /// Waits for so long; or less, because the home is being closed.

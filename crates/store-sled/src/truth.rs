@@ -32,7 +32,23 @@ pub(crate) struct Truth {
 pub(crate) struct Base {
     pub(crate) checkpoint: Option<CheckpointFile>,
     /// Where the journal is read from, at the latest behind the checkpoint.
-    start: Position,
+    pub(crate) start: Position,
+}
+
+/// The header of a segment cannot be trusted.
+pub(crate) fn header_damaged(segment: &Segment) -> OpenError {
+    let why = "the header's checksum does not hold".to_owned();
+    OpenError::damaged(&segment.path, 0, why)
+}
+
+/// What of the journal is behind a checkpoint.
+enum Behind {
+    /// It is read from here.
+    Begins(Position),
+    /// The segment it begins in cannot be trusted.
+    Damaged(Segment),
+    /// It does not reach back so far.
+    Missing,
 }
 
 /// A base that was read whole, and everything behind it.
@@ -72,15 +88,23 @@ impl Truth {
         truth.acknowledged = end.sequence;
         let covered = |file: &CheckpointFile| file.header.sequence <= end.sequence;
         truth.checkpoints.retain(covered);
+        // The one that the end is in may have no record yet, as in a home just restored.
         truth
             .segments
-            .retain(|segment| segment.first <= end.sequence);
+            .retain(|segment| segment.first <= end.sequence || segment.first == end.segment);
         if let Some(last) = truth.segments.last_mut()
             && last.first == end.segment
         {
             last.bytes = end.offset;
         }
         Ok(truth)
+    }
+
+    /// How much room a checkpoint of all this takes: the last one once more, and what is behind that twice, as
+    /// it is put aside in runs first.
+    pub(crate) fn room_for_checkpoint(&self) -> u64 {
+        let newest = self.checkpoints.first().map_or(0, |file| file.bytes);
+        newest.saturating_add(self.bytes_behind_checkpoint().saturating_mul(2))
     }
 
     /// How long the journal and the newest checkpoint are.
@@ -119,15 +143,19 @@ impl Truth {
         self.segments.is_empty() && self.checkpoints.is_empty() && self.damaged.is_empty()
     }
 
-    /// Where reading may begin, the shortest way first.
+    /// Where reading may begin, the shortest way first. A checkpoint behind which the journal does not begin to
+    /// read is passed over: another may do.
     pub(crate) fn bases(&self) -> Result<Vec<Base>, OpenError> {
         let mut bases = Vec::new();
+        let mut unreadable = None;
         for file in &self.checkpoints {
-            if let Some(start) = self.start_behind(&file.header)? {
-                bases.push(Base {
+            match self.start_behind(&file.header)? {
+                Behind::Begins(start) => bases.push(Base {
                     checkpoint: Some(file.clone()),
                     start,
-                });
+                }),
+                Behind::Damaged(segment) => unreadable = unreadable.or(Some(segment)),
+                Behind::Missing => {}
             }
         }
         let whole = match self.segments.first() {
@@ -140,11 +168,14 @@ impl Truth {
                 start: Position::START,
             });
         }
-        Ok(bases)
+        match unreadable.filter(|_| bases.is_empty()) {
+            Some(segment) => Err(header_damaged(&segment)),
+            None => Ok(bases),
+        }
     }
 
-    /// Where the journal is read from to go on behind a checkpoint; none if it does not reach back so far.
-    fn start_behind(&self, header: &Header) -> Result<Option<Position>, OpenError> {
+    /// Where the journal is read from to go on behind a checkpoint.
+    fn start_behind(&self, header: &Header) -> Result<Behind, OpenError> {
         let next = header.sequence + 1;
         let behind = Position {
             sequence: header.sequence,
@@ -152,22 +183,18 @@ impl Truth {
             offset: 0,
             link: header.link,
         };
-        if self.segments.is_empty() {
-            return Ok(Some(behind));
-        }
+        // Also where there is no segment at all: the last one always stays, so it was lost, and with it
+        // whatever was committed behind the checkpoint.
         let holding = self.segments.iter().rfind(|segment| segment.first <= next);
-        match holding {
-            None => Ok(None),
-            Some(segment) if segment.first == next => Ok(Some(behind)),
-            Some(segment) if segment.first == 1 => Ok(Some(Position::START)),
+        Ok(match holding {
+            None => Behind::Missing,
+            Some(segment) if segment.first == next => Behind::Begins(behind),
+            Some(segment) if segment.first == 1 => Behind::Begins(Position::START),
             Some(segment) => match journal::start_of(segment)? {
-                Some(start) => Ok(Some(start)),
-                None => {
-                    let why = "the header's checksum does not hold".to_owned();
-                    Err(OpenError::damaged(&segment.path, 0, why))
-                }
+                Some(start) => Behind::Begins(start),
+                None => Behind::Damaged(segment.clone()),
             },
-        }
+        })
     }
 
     /// Does something with the first base that turns out to be whole. What turns out to be damaged is noted.
@@ -208,7 +235,11 @@ impl Truth {
                 );
                 OpenError::damaged(&oldest.path, 0, why)
             }
-            (None, None) => OpenError::damaged(&self.journal, 0, "it is empty".to_owned()),
+            (None, None) => {
+                let why =
+                    "it has no segment, and what was committed behind the checkpoints was in one";
+                OpenError::damaged(&self.journal, 0, why.to_owned())
+            }
         }
     }
 
@@ -225,6 +256,11 @@ impl Truth {
             self.acknowledged,
             visit,
         )
+    }
+
+    /// Whether everything behind a base reads.
+    pub(crate) fn check_behind(&self, base: &Base) -> Result<(), MergeError> {
+        self.read_behind(base, &mut |_| Ok(())).map(drop)
     }
 
     /// Goes through the journal behind a base, after checking that it follows it.

@@ -195,7 +195,7 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
                 Action::CutTornTail { .. } => torn += 1,
                 Action::RemovedUnfinishedSnapshot { .. } => {}
                 Action::RemovedUnfinishedCheckpoint { .. } => unfinished += 1,
-                Action::DamagedCheckpoint { .. } => {
+                Action::DamagedCheckpoint { .. } | Action::DamagedHistory { .. } => {
                     panic!("a kill damages no checkpoint: {action}")
                 }
             }

@@ -182,6 +182,7 @@ pub(crate) fn repairs(actions: &[Action]) -> Vec<String> {
         Action::Replayed { .. } => false,
         Action::RebuiltIndex { .. }
         | Action::DamagedCheckpoint { .. }
+        | Action::DamagedHistory { .. }
         | Action::RemovedUnfinishedCheckpoint { .. }
         | Action::CutTornTail { .. }
         | Action::RemovedUnfinishedSnapshot { .. } => true,

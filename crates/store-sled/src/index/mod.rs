@@ -1,6 +1,7 @@
 //! The index: what the journal says, in an order that can be looked up. It can always be made again.
 
 mod memory;
+mod pending;
 mod stream;
 mod tree;
 
@@ -10,6 +11,7 @@ use bowline_store::checkpoint::Entry;
 use bowline_store::{Effect, Key, StoreError, Value, View};
 
 pub(crate) use memory::MemoryIndex;
+pub(crate) use pending::{Layered, Pending};
 pub(crate) use stream::{Difference, DifferenceKind, Load};
 pub(crate) use tree::{IndexError, SledIndex};
 
@@ -98,10 +100,10 @@ impl Index {
         }
     }
 
-    /// Applies all changes, and that the journal was applied up to `position`, or nothing.
+    /// Applies all changes, and then that the journal was applied up to `position`.
     pub(crate) fn apply(&self, changes: Changes, position: &Position) -> Found<()> {
         match self {
-            Index::Sled(index) => index.apply(&changes, position),
+            Index::Sled(index) => index.apply(&changes, position, &|_| {}),
             Index::Memory(index) => {
                 index.apply(changes);
                 Ok(())
@@ -112,7 +114,7 @@ impl Index {
 
 /// The index with the changes of a group that is being decided.
 pub(crate) struct GroupView<'a> {
-    pub(crate) index: &'a Index,
+    pub(crate) layered: Layered<'a>,
     pub(crate) changes: &'a Changes,
 }
 
@@ -120,14 +122,14 @@ impl View for GroupView<'_> {
     fn get(&self, key: &Key) -> Result<Option<Value>, StoreError> {
         match self.changes.records.get(key) {
             Some(value) => Ok(value.clone()),
-            None => self.index.get(key).map_err(StoreError::from),
+            None => self.layered.get(key).map_err(StoreError::from),
         }
     }
 
     fn last_number(&self, prefix: &Key) -> Result<u64, StoreError> {
         match self.changes.numbers.get(prefix) {
             Some(number) => Ok(*number),
-            None => self.index.last_number(prefix).map_err(StoreError::from),
+            None => self.layered.last_number(prefix).map_err(StoreError::from),
         }
     }
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use bowline_store::{Key, Value};
 
+use super::pending::record_bytes;
 use super::{Changes, Damage, Found};
 use crate::journal::Position;
 
@@ -32,6 +33,9 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How often the files are synced anew when one of them is gone before its turn.
 const SYNC_ATTEMPTS: u32 = 3;
+
+/// How often it is told how far writing has come: a group's size.
+const PROGRESS_BYTES: usize = 128 * 1024;
 
 const CHECKSUM_BYTES: usize = 4;
 
@@ -144,28 +148,37 @@ impl SledIndex {
             .ok_or_else(|| self.damage(format!("the last number under {prefix}")))
     }
 
-    pub(crate) fn apply(&self, changes: &Changes, position: &Position) -> Found<()> {
+    /// Applies all changes, and then that the journal was applied up to `position`.
+    ///
+    /// One by one, not as one of sled's batches: during those every read waits, and they have no order. Stopped
+    /// half-way, the index does not say that it has the changes, and takes them all once more. `progress` is told
+    /// of the bytes written since it was told last.
+    pub(crate) fn apply(
+        &self,
+        changes: &Changes,
+        position: &Position,
+        progress: &dyn Fn(usize),
+    ) -> Found<()> {
         let tree = self.tree()?;
-        let mut batch = sled::Batch::default();
-        for (key, value) in &changes.records {
-            let name = name(RECORD, key.as_bytes());
-            match value {
-                Some(value) => {
-                    let sealed = seal(&name, value.as_bytes());
-                    batch.insert(name, sealed);
+        let put = |name: &[u8], value: &[u8]| tree.insert(name, seal(name, value)).map(drop);
+        let mut bytes = 0;
+        self.guarded(|| {
+            for (key, value) in &changes.records {
+                bytes += record_bytes(key, value.as_ref());
+                if bytes >= PROGRESS_BYTES {
+                    progress(std::mem::take(&mut bytes));
                 }
-                None => batch.remove(name),
+                let name = name(RECORD, key.as_bytes());
+                match value {
+                    Some(value) => put(&name, value.as_bytes())?,
+                    None => tree.remove(&name).map(drop)?,
+                }
             }
-        }
-        for (prefix, number) in &changes.numbers {
-            let name = name(NUMBER, prefix.as_bytes());
-            let sealed = seal(&name, &number.to_be_bytes());
-            batch.insert(name, sealed);
-        }
-        let name = name(APPLIED, &[]);
-        let sealed = seal(&name, &encode(position));
-        batch.insert(name, sealed);
-        self.guarded(|| tree.apply_batch(batch))
+            for (prefix, number) in &changes.numbers {
+                put(&name(NUMBER, prefix.as_bytes()), &number.to_be_bytes())?;
+            }
+            put(&name(APPLIED, &[]), &encode(position))
+        })
     }
 
     /// What of the journal is in here; the start of the journal in an index that was just begun.

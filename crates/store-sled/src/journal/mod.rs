@@ -64,7 +64,7 @@ fn segment_of_name(name: &str) -> Option<u64> {
     (plain && extension == SEGMENT_EXTENSION).then_some(first)
 }
 
-/// Makes the journal's directory in a new home; its name becomes durable with the first segment.
+/// Makes the journal's directory in a new home; its name becomes durable with the next segment.
 pub(crate) fn create_directory(home: &Path) -> Result<PathBuf, OpenError> {
     let path = home.join(JOURNAL_DIRECTORY);
     match DirBuilder::new().mode(0o700).create(&path) {
@@ -106,6 +106,64 @@ pub(crate) struct Journal {
     position: Position,
     record: RecordBuilder,
     segment_bytes: u64,
+    /// Whether the directory's own name is known to be durable.
+    is_named: bool,
+}
+
+/// Begins the journal of a home whose earlier commits, up to `sequence`, are in a checkpoint: one segment,
+/// durable and without a record.
+pub(crate) fn begin_behind(
+    home: &Path,
+    sequence: u64,
+    link: Checksum,
+    disk: Arc<dyn Disk>,
+) -> Result<(), OpenError> {
+    let directory = create_directory(home)?;
+    let position = Position {
+        sequence,
+        // Cannot overflow: no checkpoint ends with the last number.
+        segment: sequence + 1,
+        offset: 0,
+        link,
+    };
+    let path = segment_path(&directory, position.segment);
+    let mut journal = Journal::at(directory, disk, None, position);
+    match journal.begin_segment() {
+        Ok(_) => Ok(()),
+        Err(
+            AppendError::NotWritten(source)
+            | AppendError::Stopped(source)
+            | AppendError::Unknown(source),
+        ) => Err(OpenError::io("write", &path, source)),
+    }
+}
+
+/// Removes a journal that never held a commit. Whether it was one: any other is left as it is.
+pub(crate) fn remove_without_records(home: &Path) -> Result<bool, OpenError> {
+    let directory = home.join(JOURNAL_DIRECTORY);
+    let segments = match segments(&directory) {
+        Err(OpenError::Io { source, .. })
+            if matches!(
+                source.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(false);
+        }
+        segments => segments?,
+    };
+    let failed = |source| OpenError::io("list", &directory, source);
+    let files = fs::read_dir(&directory).map_err(failed)?.count();
+    let without = |segment: &Segment| segment.bytes <= HEADER_BYTES as u64;
+    if files != segments.len() || !segments.iter().all(without) {
+        return Ok(false);
+    }
+    for segment in segments {
+        fs::remove_file(&segment.path)
+            .map_err(|source| OpenError::io("remove", &segment.path, source))?;
+    }
+    fs::remove_dir(&directory).map_err(|source| OpenError::io("remove", &directory, source))?;
+    Ok(true)
 }
 
 impl Journal {
@@ -155,6 +213,7 @@ impl Journal {
             position,
             record: RecordBuilder::default(),
             segment_bytes: SEGMENT_BYTES,
+            is_named: false,
         }
     }
 
@@ -207,12 +266,13 @@ impl Journal {
     fn begin_segment(&mut self) -> Result<File, AppendError> {
         let first = self.position.sequence + 1;
         let path = segment_path(&self.directory, first);
-        // Truncates: a file of this name can only be what an earlier attempt left.
+        // A file of this name can only be what an earlier attempt left: a header, or less. One that is whole
+        // stays whole while it is written again, as it may be the only segment beside a checkpoint.
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
-            .truncate(true)
+            .truncate(false)
             .mode(0o600)
             .open(&path)
             .map_err(AppendError::NotWritten)?;
@@ -223,15 +283,16 @@ impl Journal {
         };
         self.disk
             .write(&file, &header.encode(), 0)
+            .and_then(|()| file.set_len(HEADER_BYTES as u64))
             .map_err(AppendError::NotWritten)?;
         // A failed sync may not be asked again: the next would succeed over what was lost.
         self.disk.sync(&file).map_err(AppendError::Stopped)?;
         self.sync_names(&self.directory)?;
-        // Before the first segment, the directory may be new too.
-        let fresh = self.position.offset == 0;
-        if let Some(home) = self.directory.parent().filter(|_| fresh) {
+        // The directory may be new too, or be from a process that was killed before it came this far.
+        if let Some(home) = self.directory.parent().filter(|_| !self.is_named) {
             self.sync_names(home)?;
         }
+        self.is_named = true;
         self.position.segment = first;
         self.position.offset = HEADER_BYTES as u64;
         Ok(file)

@@ -11,6 +11,7 @@ use super::{Merge, MergeError, Source};
 use crate::OpenError;
 use crate::index::Changes;
 use crate::journal::{Disk, disk_is_full};
+use crate::open::OPENING_SHARE;
 
 /// How much of the journal is sorted in memory at a time, with what keeping it takes.
 pub(crate) const CHUNK_BYTES: usize = 16 * 1024 * 1024;
@@ -39,6 +40,14 @@ impl Workshop {
     fn run_path(&self) -> PathBuf {
         let number = RUN_NUMBER.fetch_add(1, Ordering::Relaxed);
         self.directory.join(format!("{number:020}.run"))
+    }
+
+    /// The same for whoever only reads: what stops commits must not stop a backup.
+    pub(crate) fn for_reading(&self) -> Workshop {
+        Workshop {
+            reserve_bytes: self.reserve_bytes / OPENING_SHARE,
+            ..self.clone()
+        }
     }
 
     /// Whether there is room for so many bytes more.

@@ -15,10 +15,11 @@ use crate::index::{Damage, Index, IndexError, MemoryIndex, SledIndex};
 use crate::journal::{self, Disk, Ending, Journal, Position};
 use crate::lock::{Boot, HomeLock, IndexState, Notes};
 use crate::merge::{CHUNK_BYTES, MergeError, Workshop};
-use crate::truth::{Gathered, Truth};
+use crate::truth::{Gathered, Truth, header_damaged};
 use crate::{OpenError, SledOptions};
 pub use opening::{Action, Opening};
-use replay::{OPENING_SHARE, Replay, Room, load};
+pub(crate) use replay::OPENING_SHARE;
+use replay::{Replay, Room, load};
 
 /// The directory's name inside the home.
 const INDEX_DIRECTORY: &str = "index";
@@ -160,6 +161,31 @@ impl From<Damage> for CompareError {
     }
 }
 
+/// Why the journal was not read to its end.
+enum ReplayError {
+    /// It does not read.
+    Journal(OpenError),
+    /// The index has what the journal has not.
+    Ahead(OpenError),
+}
+
+/// Where the journal ends and how many of its commits the index lacked; or what is wrong with the index.
+type ReplayResult = Result<Result<(Ending, u64), String>, ReplayError>;
+
+impl From<OpenError> for ReplayError {
+    fn from(error: OpenError) -> ReplayError {
+        ReplayError::Journal(error)
+    }
+}
+
+impl From<ReplayError> for OpenError {
+    fn from(error: ReplayError) -> OpenError {
+        match error {
+            ReplayError::Journal(error) | ReplayError::Ahead(error) => error,
+        }
+    }
+}
+
 impl Home<'_> {
     fn open_in_memory(&mut self) -> Result<(Index, Ending), OpenError> {
         let workshop = self.workshop.clone();
@@ -286,28 +312,22 @@ impl Home<'_> {
             return Ok(Err(reason));
         }
         let index = Index::Sled(index);
-        let start = self.verification_start(&applied)?;
-        let mut replay = Replay::new(&index, self.room());
-        let mut reached = start == applied;
-        let ending = self.truth.read(start, &mut |replayed| {
-            if replayed.record_end.sequence > applied.sequence {
-                match reached {
-                    true => replay.add(replayed)?,
-                    false => return Err(self.ahead(&applied, replayed.record_end)),
-                }
-            } else {
-                reached |= *replayed.record_end == applied;
+        let start = self.verification_start(&applied);
+        let replayed = start.and_then(|start| self.replay(&index, start, &applied));
+        let replayed = match replayed {
+            Err(ReplayError::Journal(damage @ OpenError::Damaged { .. })) => {
+                self.replay_behind_damage(&index, &applied, damage)?
             }
-            Ok(())
-        })?;
-        if !reached {
-            return Err(self.ahead(&applied, &ending.position));
-        }
-        match replay.finish()? {
-            Ok(0) => {}
-            Ok(commits) => self.opening.actions.push(Action::Replayed { commits }),
+            replayed => replayed.map_err(OpenError::from)?,
+        };
+        let ending = match replayed {
+            Ok((ending, 0)) => ending,
+            Ok((ending, commits)) => {
+                self.opening.actions.push(Action::Replayed { commits });
+                ending
+            }
             Err(reason) => return Ok(Err(reason)),
-        }
+        };
         let small = self.truth.bytes() < COMPARE_BYTES.min(self.options.verify_bytes);
         if (unclean || small)
             && let Index::Sled(index) = &index
@@ -316,6 +336,76 @@ impl Home<'_> {
             return Ok(Err(different));
         }
         Ok(Ok((index, ending)))
+    }
+
+    /// Reads the journal from a place on, and applies what the index lacks of it. The end and how many commits
+    /// that were; or what is wrong with the index.
+    fn replay(&self, index: &Index, start: Position, applied: &Position) -> ReplayResult {
+        let mut replay = Replay::new(index, self.room());
+        // A place at the end of a segment is also the one before the next.
+        let same =
+            |place: &Position| (place.sequence, place.link) == (applied.sequence, applied.link);
+        let ahead = |found: &Position| ReplayError::Ahead(self.ahead(applied, found));
+        let mut reached = same(&start);
+        let ending = self.truth.read(start, &mut |replayed| {
+            if replayed.record_end.sequence > applied.sequence {
+                match reached {
+                    true => replay.add(replayed)?,
+                    false => return Err(ahead(replayed.record_end)),
+                }
+            } else {
+                reached |= same(replayed.record_end);
+            }
+            Ok(())
+        })?;
+        if !reached {
+            return Err(ahead(&ending.position));
+        }
+        let replayed = replay.finish()?;
+        Ok(replayed.map(|commits| (ending, commits)))
+    }
+
+    /// Goes on where the journal is damaged before the newest whole checkpoint, which holds what is damaged:
+    /// from that one. Nothing else holds what is behind it, so damage there is refused.
+    fn replay_behind_damage(
+        &mut self,
+        index: &Index,
+        applied: &Position,
+        damage: OpenError,
+    ) -> Result<Result<(Ending, u64), String>, OpenError> {
+        let progress = &mut *self.progress;
+        let mut tick = |told| {
+            progress(told);
+            Ok(())
+        };
+        let whole = self.truth.attempt(&mut |_, base| {
+            base.verify(&mut tick)?;
+            Ok(base.clone())
+        });
+        let Some((base, checkpoint)) = whole.ok().and_then(|base| {
+            let sequence = base.sequence()?;
+            Some((base, sequence))
+        }) else {
+            return Err(damage);
+        };
+        let read = self.truth.check_behind(&base);
+        read.map_err(|error| error.into_open(self.path))?;
+        let OpenError::Damaged { file, offset, why } = damage else {
+            return Err(damage);
+        };
+        self.opening.actions.push(Action::DamagedHistory {
+            file,
+            offset,
+            why,
+            checkpoint,
+        });
+        if applied.sequence < base.start.sequence {
+            return Ok(Err(format!(
+                "it has commits up to {}, and the journal is damaged behind that",
+                applied.sequence
+            )));
+        }
+        Ok(self.replay(index, base.start, applied)?)
     }
 
     /// Why the journal and the checkpoints cannot bring the index up to date: it is too far behind.
@@ -335,10 +425,10 @@ impl Home<'_> {
 
     /// Where reading begins so that the newest segments are verified as far as they are to be, at the latest
     /// at `applied`.
-    fn verification_start(&self, applied: &Position) -> Result<Position, OpenError> {
+    fn verification_start(&self, applied: &Position) -> Result<Position, ReplayError> {
         let mut start = applied.clone();
         let mut bytes = 0u64;
-        for segment in self.truth.needed_segments().iter().rev() {
+        for (age, segment) in self.truth.needed_segments().iter().rev().enumerate() {
             bytes = bytes.saturating_add(segment.bytes);
             if bytes > self.options.verify_bytes {
                 break;
@@ -348,10 +438,11 @@ impl Home<'_> {
                 1 => Some(Position::START),
                 _ => journal::start_of(segment)?,
             };
-            if let Some(candidate) = candidate
-                && candidate.sequence < applied.sequence
-            {
-                start = candidate;
+            match candidate {
+                Some(candidate) if candidate.sequence < applied.sequence => start = candidate,
+                // Only the last may never have got its header, which reading it tells.
+                None if age > 0 => return Err(header_damaged(segment).into()),
+                _ => {}
             }
         }
         Ok(start)

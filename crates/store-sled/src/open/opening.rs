@@ -43,6 +43,18 @@ pub enum Action {
         /// What does not fit.
         why: String,
     },
+    /// A part of the journal is not what was written. A checkpoint holds everything in it, so it was not needed,
+    /// and is left as it is until the next two checkpoints have made it superfluous.
+    DamagedHistory {
+        /// The segment.
+        file: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What does not fit.
+        why: String,
+        /// The last commit of the checkpoint that makes up for it.
+        checkpoint: u64,
+    },
     /// A checkpoint was interrupted while it was made; the next one begins anew.
     RemovedUnfinishedCheckpoint {
         /// How many files it had left.
@@ -89,6 +101,16 @@ impl fmt::Display for Action {
             Action::DamagedCheckpoint { file, offset, why } => write!(
                 f,
                 "set a damaged checkpoint aside as {}, damaged at offset {offset}: {why}; nothing in it was needed",
+                file.display()
+            ),
+            Action::DamagedHistory {
+                file,
+                offset,
+                why,
+                checkpoint,
+            } => write!(
+                f,
+                "passed over {}, damaged at offset {offset}: {why}; nothing is lost, the checkpoint of commit {checkpoint} holds what is in it: make a backup, and look at the disk",
                 file.display()
             ),
             Action::RemovedUnfinishedCheckpoint { files } => {

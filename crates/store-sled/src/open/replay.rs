@@ -23,9 +23,9 @@ const LOAD_BYTES: usize = 1024 * 1024;
 /// a gigabyte came together.
 const UNWRITTEN_BYTES: usize = 4 * 1024 * 1024;
 
-/// The share of the reserve that must be free to open the index, as the divisor: what stopped commits must not
-/// stop the next start, and reading through sled's log needs less than writing it.
-pub(super) const OPENING_SHARE: u64 = 4;
+/// The share of the reserve that must be free to open the index, or beyond a run of a backup, as the divisor:
+/// what stopped commits must stop neither, and reading through sled's log needs less than writing it.
+pub(crate) const OPENING_SHARE: u64 = 4;
 
 /// What the home's file system has left: sled does not survive a full one.
 pub(super) struct Room<'a> {

@@ -16,7 +16,7 @@ use crate::open::open;
 use crate::{Action, OpenError, SledOptions, SledStore};
 
 /// A store with short segments, over whatever is there.
-fn segmented(home: &Path) -> SledStore {
+pub(super) fn segmented(home: &Path) -> SledStore {
     let options = SledOptions::server();
     let mut opened = open(home, &options, Arc::new(SystemDisk), &mut |_| {}).unwrap();
     opened.journal.rotate_at(1_000);
@@ -49,7 +49,7 @@ pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn checkpoints(home: &Path) -> Vec<PathBuf> {
+pub(super) fn checkpoints(home: &Path) -> Vec<PathBuf> {
     files(&home.join("checkpoint"))
 }
 
@@ -67,7 +67,7 @@ pub(super) fn first_of(segment: &Path) -> u64 {
         .unwrap()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for path in files(from) {
         let name = to.join(path.file_name().unwrap());
@@ -90,7 +90,7 @@ pub(super) fn checkpointed(home: &Path) -> SledStore {
     store
 }
 
-fn flip(path: &Path) {
+pub(super) fn flip(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
@@ -390,7 +390,7 @@ fn an_index_too_far_behind_is_made_again() {
     present(&store, 0..120);
 }
 
-fn checkpointed_from(home: &Path, from: u64) -> SledStore {
+pub(super) fn checkpointed_from(home: &Path, from: u64) -> SledStore {
     let store = segmented(home);
     write(&store, from..40);
     store.keep().unwrap();
@@ -499,6 +499,111 @@ fn a_checkpoint_is_not_begun_without_room_for_it() {
     store.commit(put("next", "1")).unwrap();
     disk.0.free.store(u64::MAX, Ordering::SeqCst);
     store.keep().unwrap();
+}
+
+#[test]
+fn a_checkpoint_asks_for_the_room_it_takes() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    let store = open_on(home.path(), &disk);
+    let text = "x".repeat(60_000);
+    let fill = || {
+        for n in 0..200 {
+            store.commit(put(&format!("k{n}"), &text)).unwrap();
+        }
+    };
+    for _ in 0..2 {
+        fill();
+        store.keep().unwrap();
+    }
+    fill();
+    // 12 MB once more, and at most twice as much of the journal; but not all 48 MB that there are.
+    let reserve = SledOptions::server().reserve_bytes;
+    disk.0.free.store(reserve + 36_500_000, Ordering::SeqCst);
+    store.keep().unwrap();
+}
+
+/// Power that fails once segments are removed must not take the only checkpoints with it.
+#[test]
+fn the_name_of_the_directory_is_durable_before_a_segment_is_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    // As a process leaves it that was killed right after it made it.
+    fs::create_dir(home.path().join("checkpoint")).unwrap();
+    let store = segmented(home.path());
+    write(&store, 0..40);
+    store.keep().unwrap();
+    drop(store);
+    let store = open_on(home.path(), &disk);
+    write(&store, 40..80);
+    let before = segments(home.path());
+    assert!(!disk.has_synced(home.path()), "no segment was begun");
+    store.keep().unwrap();
+    assert_ne!(segments(home.path()), before);
+    assert!(disk.has_synced(home.path()));
+}
+
+/// An output that takes nothing until many checkpoints were made.
+struct Slow<'a>(&'a SledStore, bool);
+
+impl std::io::Write for Slow<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if !std::mem::replace(&mut self.1, true) {
+            for n in 6..12 {
+                write(self.0, n * 20..n * 20 + 20);
+                self.0.keep().unwrap();
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_slow_reader_of_a_backup_does_not_keep_old_files() {
+    let home = tempfile::tempdir().unwrap();
+    let store = checkpointed(home.path());
+    let made = store.checkpoint(&mut Slow(&store, false), &mut |_| {});
+    assert_eq!(made.unwrap().header.sequence, 120, "it is whole");
+    assert_eq!(checkpoints(home.path()).len(), 2);
+    assert!(first_of(&segments(home.path())[0]) > 160);
+    present(&store, 0..240);
+}
+
+#[test]
+fn what_was_read_while_it_became_superfluous_is_removed_soon_after() {
+    let home = tempfile::tempdir().unwrap();
+    let options = SledOptions {
+        checkpoint_bytes: 20_000,
+        ..SledOptions::server()
+    };
+    let store = SledStore::open(home.path(), &options).unwrap();
+    let text = "x".repeat(60_000);
+    for n in 0..40 {
+        store.commit(put(&format!("l{n}"), &text)).unwrap();
+    }
+    let started = Instant::now();
+    let patient = || {
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(started.elapsed() < Duration::from_secs(60));
+    };
+    let mut n = 0;
+    store
+        .examine(&mut |_| {
+            while checkpoints(home.path()).len() < 4 {
+                store.commit(put(&format!("l{n}"), &text)).unwrap();
+                n += 1;
+                patient();
+            }
+        })
+        .unwrap();
+    assert!(n > 0);
+    while checkpoints(home.path()).len() > 2 {
+        patient();
+    }
 }
 
 #[test]

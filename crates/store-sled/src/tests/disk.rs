@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -27,6 +27,8 @@ pub(super) struct TestDiskState {
     /// Syncs are counted from 1; this one and all later fail.
     pub(super) fail_from_sync: AtomicUsize,
     pub(super) syncs: AtomicUsize,
+    /// The inodes of the directories whose names were synced.
+    synced_directories: Mutex<Vec<u64>>,
     pub(super) held: Mutex<bool>,
     pub(super) released: Condvar,
 }
@@ -41,6 +43,7 @@ impl Default for TestDisk {
             free_answers: AtomicUsize::new(usize::MAX),
             fail_from_sync: AtomicUsize::new(usize::MAX),
             syncs: AtomicUsize::new(0),
+            synced_directories: Mutex::new(Vec::new()),
             held: Mutex::new(false),
             released: Condvar::new(),
         }))
@@ -76,7 +79,10 @@ impl Disk for TestDisk {
     }
 
     fn sync_directory(&self, directory: &File) -> io::Result<()> {
-        self.sync(directory)
+        let inode = directory.metadata()?.ino();
+        self.sync(directory)?;
+        self.0.synced_directories.lock().unwrap().push(inode);
+        Ok(())
     }
 
     fn free(&self, _: &Path) -> Option<u64> {
@@ -93,6 +99,13 @@ impl Disk for TestDisk {
 impl TestDisk {
     pub(super) fn watch(&self, watcher: Box<dyn FnMut() + Send>) {
         *self.0.watcher.lock().unwrap() = watcher;
+    }
+
+    /// Whether the names in a directory were synced.
+    pub(super) fn has_synced(&self, directory: &Path) -> bool {
+        let inode = directory.metadata().unwrap().ino();
+        let synced = self.0.synced_directories.lock().unwrap();
+        synced.contains(&inode)
     }
 
     pub(super) fn hold(&self) {

@@ -1,10 +1,10 @@
 //! What an examination finds.
 
-use bowline_store::{Finding, Severity, Store};
+use bowline_store::{Finding, Severity, Store, StoreError};
 
 use super::{key, put, reopen, value};
 use crate::index::Changes;
-use crate::{SledOptions, SledStore};
+use crate::{Action, SledOptions, SledStore};
 
 fn examine(store: &SledStore) -> Vec<Finding> {
     store.examine(&mut |_| {}).unwrap()
@@ -49,6 +49,36 @@ fn records_that_the_index_lost_changed_or_invented_are_found_by_name() {
         [],
         "opening compares a small home, and makes the index again"
     );
+}
+
+/// Larger than a home that is compared whenever it is opened.
+#[test]
+fn an_index_known_to_be_wrong_answers_nothing_more_and_is_made_again() {
+    let home = tempfile::tempdir().unwrap();
+    let store = reopen(home.path());
+    let text = "x".repeat(60_000);
+    for n in 0..320 {
+        store.commit(put(&format!("k{n}"), &text)).unwrap();
+    }
+    let mut changes = Changes::default();
+    changes.records.insert(key("k7"), None);
+    store.falsify(changes);
+    let findings = examine(&store);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].code, "index_record_missing");
+    let refused = store.get(&key("k7"));
+    assert!(
+        matches!(&refused, Err(StoreError::Unavailable { reason }) if reason.contains("k7")),
+        "{refused:?}"
+    );
+    drop(store);
+    let store = reopen(home.path());
+    let actions = &store.opening().actions;
+    assert!(
+        matches!(&actions[..], [Action::RebuiltIndex { .. }]),
+        "{actions:?}"
+    );
+    assert!(store.get(&key("k7")).unwrap().is_some());
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What needs a look inside: a disk that fails, groups, short segments, another boot.
 
+mod applier;
 mod checkpoints;
+mod damage;
 mod disk;
 mod examination;
 mod groups;

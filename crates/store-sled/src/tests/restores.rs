@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use bowline_store::Store;
 use bowline_store::checkpoint::{Reader, Summary};
 
 use super::checkpoints::{checkpointed, files, first_of, lose_index, present, segments, write};
+use super::disk::TestDisk;
 use super::reopen;
 use crate::{SledOptions, SledStore};
 
@@ -71,6 +73,48 @@ fn a_restored_home_goes_on_where_the_backup_ended() {
     present(&reopen(home.path()), 0..135);
 }
 
+/// The journal and the notes are what else would tell of commits behind the checkpoint.
+#[test]
+fn a_checkpoint_without_any_journal_is_not_believed() {
+    let home = tempfile::tempdir().unwrap();
+    let store = checkpointed(home.path());
+    write(&store, 120..125);
+    drop(store);
+    fs::write(home.path().join("lock"), "").unwrap();
+    for segment in segments(home.path()) {
+        fs::remove_file(segment).unwrap();
+    }
+    lose_index(home.path());
+    for options in [SledOptions::server(), SledOptions::one_shot()] {
+        let error = SledStore::open(home.path(), &options).unwrap_err();
+        assert!(error.to_string().contains("no segment"), "{error}");
+    }
+}
+
+#[test]
+fn a_restored_journal_that_is_begun_again_stays_whole() {
+    let from = tempfile::tempdir().unwrap();
+    let (bytes, _) = backup(&checkpointed(from.path()));
+    let home = tempfile::tempdir().unwrap();
+    let mut reader = Reader::open(&bytes[..]).unwrap();
+    crate::restore(home.path(), &mut reader, &mut |_| {}).unwrap();
+    let segment = segments(home.path()).remove(0);
+    let header = fs::read(&segment).unwrap();
+    assert_eq!(header.len(), 84);
+    let disk = TestDisk::default();
+    let store = super::open_on(home.path(), &disk);
+    let (seen, path) = (Arc::new(Mutex::new(Vec::new())), segment.clone());
+    disk.watch(Box::new({
+        let seen = Arc::clone(&seen);
+        move || seen.lock().unwrap().push(fs::read(&path).unwrap())
+    }));
+    write(&store, 120..121);
+    disk.watch(Box::new(|| {}));
+    let seen = seen.lock().unwrap();
+    assert!(seen.len() > 2, "{}", seen.len());
+    assert!(seen.iter().all(|bytes| bytes.starts_with(&header)));
+}
+
 #[test]
 fn a_restore_that_was_killed_is_begun_again_and_a_home_is_never_overwritten() {
     let from = tempfile::tempdir().unwrap();
@@ -83,6 +127,9 @@ fn a_restore_that_was_killed_is_begun_again_and_a_home_is_never_overwritten() {
     fs::write(home.path().join("lock"), "").unwrap();
     let directory = home.path().join("checkpoint");
     fs::create_dir(&directory).unwrap();
+    let journal = home.path().join("journal");
+    fs::create_dir(&journal).unwrap();
+    fs::write(journal.join("00000000000000000121.journal"), [0; 84]).unwrap();
     let unfinished = directory.join("00000000000000000120.checkpoint.new");
     fs::write(&unfinished, &bytes[..1_000]).unwrap();
     restore(home.path()).unwrap();

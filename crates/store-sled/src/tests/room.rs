@@ -109,3 +109,27 @@ fn an_index_half_made_when_the_disk_was_full_is_not_believed() {
     drop(store);
     assert_eq!(reopen(home.path()).opening().actions, [], "once");
 }
+
+#[test]
+fn a_disk_too_full_for_commits_takes_a_backup_and_an_examination() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    let store = open_on(home.path(), &disk);
+    let text = "x".repeat(60_000);
+    // More than is sorted in memory.
+    for n in 0..320 {
+        store.commit(put(&format!("k{n}"), &text)).unwrap();
+    }
+    let reserve = SledOptions::server().reserve_bytes;
+    disk.0.free.store(reserve - 1, Ordering::SeqCst);
+    assert!(store.commit(put("a", "1")).is_err());
+    let backup = store.checkpoint(&mut std::io::sink(), &mut |_| {});
+    assert_eq!(backup.unwrap().records, 320);
+    assert_eq!(store.examine(&mut |_| {}), Ok(vec![]));
+    // Fuller still, the rest is examined and told.
+    disk.0.free.store(0, Ordering::SeqCst);
+    let findings = store.examine(&mut |_| {}).unwrap();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].code, "index_not_compared");
+    assert!(findings[0].what.contains("disk is full"), "{findings:?}");
+}

@@ -98,6 +98,25 @@ fn a_segment_begun_but_never_written_to_is_begun_again() {
     assert_eq!(reopen(home.path()).get(&key("next")), Ok(Some(value("1"))));
 }
 
+/// Killed after the first segment's name was durable, and before the journal's own was.
+#[test]
+fn the_name_of_the_journal_is_durable_before_a_commit_is_acknowledged() {
+    let home = tempfile::tempdir().unwrap();
+    let from = tempfile::tempdir().unwrap();
+    let store = reopen(from.path());
+    store.commit(put("other", "1")).unwrap();
+    let segment = crate::journal::segment_path(&from.path().join("journal"), 1);
+    let header = std::fs::read(segment).unwrap()[..84].to_vec();
+    let journal = home.path().join("journal");
+    std::fs::create_dir(&journal).unwrap();
+    std::fs::write(crate::journal::segment_path(&journal, 1), header).unwrap();
+    let disk = TestDisk::default();
+    let store = super::open_on(home.path(), &disk);
+    assert!(!disk.has_synced(home.path()));
+    store.commit(put("a", "1")).unwrap();
+    assert!(disk.has_synced(home.path()));
+}
+
 /// Segments of format 1 say so and are the same otherwise.
 #[test]
 fn a_journal_that_began_with_format_1_goes_on_with_format_2() {
@@ -124,8 +143,12 @@ fn a_journal_that_began_with_format_1_goes_on_with_format_2() {
 fn a_segment_of_a_newer_format_is_refused_with_both_numbers() {
     let home = tempfile::tempdir().unwrap();
     let segments = segmented(home.path());
+    let mut header = std::fs::read(&segments[0]).unwrap()[..84].to_vec();
+    header[8..12].copy_from_slice(&7u32.to_be_bytes());
+    let checksum = sha2::Sha256::digest(&header[..52]);
+    header[52..].copy_from_slice(&checksum);
     let file = File::options().write(true).open(&segments[0]).unwrap();
-    file.write_all_at(&7u32.to_be_bytes(), 8).unwrap();
+    file.write_all_at(&header, 0).unwrap();
     let error = SledStore::open(home.path(), &SledOptions::server()).unwrap_err();
     assert!(
         matches!(
