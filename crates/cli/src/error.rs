@@ -307,7 +307,7 @@ impl Error {
             Error::Log(error) => match error {
                 LogError::Input(source) => kind_of(source),
                 LogError::NewerFormat { .. } => Kind::Unavailable,
-                LogError::Tampered(_) => Kind::Unauthenticated,
+                LogError::Tampered(_) | LogError::RewrittenInBackup { .. } => Kind::Unauthenticated,
                 LogError::NotALog | LogError::Key(_) | LogError::Since(_) => Kind::Invalid,
             },
             Error::Backup { source, .. } => match source {

@@ -27,7 +27,7 @@ pub(crate) struct Home {
 /// How a home was reached.
 pub(crate) enum Opened {
     /// Its store is open here, and nowhere else.
-    Here(SledStore),
+    Here(Arc<SledStore>),
     /// A server has it, and listens at this control socket.
     Served(PathBuf),
 }
@@ -133,7 +133,7 @@ impl Home {
             }
             self.check()?;
             match SledStore::open_watched(&self.path, options, watch) {
-                Ok(store) => return Ok(Opened::Here(store)),
+                Ok(store) => return Ok(Opened::Here(Arc::new(store))),
                 Err(OpenError::Locked { .. } | OpenError::IndexBusy { .. })
                     if Instant::now() < deadline =>
                 {
@@ -465,7 +465,7 @@ mod tests {
 
     fn open_here(home: &Home) -> Arc<dyn Store> {
         match home.open(&SledOptions::one_shot(), &mut |_| {}).unwrap() {
-            Opened::Here(store) => Arc::new(store),
+            Opened::Here(store) => store,
             Opened::Served(socket) => panic!("served at {}", socket.display()),
         }
     }

@@ -10,6 +10,7 @@
 //! - [`publication`]: what everybody may fetch: roots, CA certificates, CRLs, the event log, health.
 
 mod admission;
+mod commits;
 mod connection;
 mod frame;
 mod limits;

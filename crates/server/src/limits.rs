@@ -16,6 +16,8 @@ pub struct Limits {
     pub body_time: Duration,
     /// How long a connection may stand with nothing asked and nothing read by the client.
     pub idle_time: Duration,
+    /// Over how much waiting for its receiver a transfer must have given as many bytes as a slow line carries.
+    pub pace_time: Duration,
     /// How long requests in flight may go on after the signal to stop.
     pub drain_time: Duration,
     /// How long everything that still runs after that may take, the last writing of the log among it. Then it is left
@@ -43,6 +45,7 @@ impl Default for Limits {
             header_time: Duration::from_secs(10),
             body_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(60),
+            pace_time: Duration::from_secs(60),
             drain_time: Duration::from_secs(10),
             leave_time: Duration::from_secs(3),
             tick: Duration::from_secs(5),
@@ -55,6 +58,9 @@ impl Default for Limits {
     }
 }
 
+/// Bytes a second that the receiver of a transfer takes at least, while frames wait for it. Any line that a backup is
+/// carried over is faster; and whoever takes one frame a minute would hold one of two places for ever.
+pub(crate) const PACE_BYTES: u64 = 64 * 1024;
 /// The longest answer of an operation that is not counted. What an operation says of its effect is shorter: the effect
 /// is there, and must not be answered with a refusal.
 pub(crate) const ANSWER_FREE: usize = 64 * 1024;

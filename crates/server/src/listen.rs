@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::admission::{Admission, Admitted, FILES_MIN, connections_that_fit, files_missing};
+use crate::commits::Commits;
 use crate::connection::{self, Version};
 use crate::limits::Limits;
 use crate::message::Via;
@@ -107,6 +108,7 @@ pub fn serve_within(
         });
     }
     let pool = Pool::new(&limits);
+    let commits = Arc::<Commits>::default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(pool.threads() + OWN_THREADS)
@@ -126,6 +128,7 @@ pub fn serve_within(
             pool,
             limits.clone(),
             config.publish_events,
+            commits.clone(),
             stopped.clone(),
         ),
         stopped,
@@ -138,7 +141,7 @@ pub fn serve_within(
         stop,
         tasks: Vec::new(),
         control_socket: None,
-        ticker: Ticker::new(service.clone()),
+        ticker: Ticker::new(service.clone(), commits),
         leave_time: limits.leave_time,
     };
     let inside = runtime.enter();

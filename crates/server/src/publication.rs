@@ -84,7 +84,11 @@ async fn fetch(router: &Router, target: Target<'_>) -> Result<Option<Response>, 
     Ok(Some(match target {
         Target::Alive => answer(200, TEXT, "ok\n"),
         Target::Ready => match router.publish(Service::ready).await {
-            Ok(()) => answer(200, TEXT, "ready\n"),
+            Ok(()) => match router.commits.refused() {
+                None => answer(200, TEXT, "ready\n"),
+                // The reason may speak of this machine: it is in the log.
+                Some(code) => answer(503, TEXT, format!("commits are refused [{code}]\n")),
+            },
             // Whatever is missing, who balances load is told one thing: not now.
             Err(error) => answer(503, TEXT, line(&error)),
         },

@@ -9,6 +9,7 @@ use http::request::Parts;
 use hyper::body::{Body, Bytes};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
 
+use crate::commits::Commits;
 use crate::limits::{CONTROL_BODY_MAX, DATA_BODY_MAX, Limits};
 use crate::memory::Memory;
 use crate::message::{self, Held, Response, Via};
@@ -26,6 +27,8 @@ pub(crate) struct Router {
     pub(crate) signing: Arc<Mutex<()>>,
     /// Whether the entries of the event log are published.
     pub(crate) publish_events: bool,
+    /// Whether the store takes commits.
+    pub(crate) commits: Arc<Commits>,
     pool: Pool,
     memory: Memory,
     answers: Memory,
@@ -47,6 +50,7 @@ impl Router {
         pool: Pool,
         limits: Limits,
         publish_events: bool,
+        commits: Arc<Commits>,
         stopped: watch::Receiver<bool>,
     ) -> Router {
         Router {
@@ -55,6 +59,7 @@ impl Router {
             stopped,
             signing: Arc::default(),
             publish_events,
+            commits,
             memory: Memory::new(limits.request_bytes),
             answers: Memory::new(limits.answer_bytes),
             limits: Arc::new(limits),
@@ -123,10 +128,12 @@ impl Router {
     {
         let service = self.service.clone();
         let work = move || work(&service);
-        match via {
+        let answer = match via {
             Via::ControlSocket => self.pool.run_for_operator(share, work).await,
             Via::Tls(_) | Via::Plain(_) => self.pool.run(share, work).await,
-        }
+        };
+        self.commits.learn(share, &answer);
+        answer
     }
 
     /// An answer's bytes, counted for as long as they wait to be sent: who asks much and reads nothing costs a bounded
@@ -151,7 +158,9 @@ impl Router {
     {
         let service = self.service.clone();
         let work = move || work(&service);
-        self.pool.run(Share::Publication, work).await
+        let answer = self.pool.run(Share::Publication, work).await;
+        self.commits.learn(Share::Publication, &answer);
+        answer
     }
 }
 
@@ -198,14 +207,14 @@ pub(crate) fn note_refusal(service: &Service, via: Via, error: &Error) {
     }
 }
 
-/// The same for what never became an operation, of a caller who proved nothing. The others tell of their refusals.
+/// The same for a name that no operation has, of a caller who proved nothing. Operations tell of their refusals.
 pub(crate) fn note_unread<T>(
     service: &Service,
     via: Via,
     caller: &Caller,
     result: &Result<T, Error>,
 ) {
-    if let Err(error @ (Error::UnknownOperation { .. } | Error::OperationInput { .. })) = result
+    if let Err(error @ Error::UnknownOperation { .. }) = result
         && let Caller::Nobody { .. } | Caller::Certificate { .. } = caller
     {
         note_refusal(service, via, error);

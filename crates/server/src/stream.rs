@@ -31,6 +31,8 @@ pub(crate) enum Refused {
     Gone,
     /// There was no room for as long as the producer would wait.
     Stalled,
+    /// There was room now and then, for less than a receiver must take.
+    Slow,
     /// The producer's `stop` said so.
     Stopped,
 }

@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bowline_service::{
-    Error, Kind, Progress, PublicError, Service, Sink, Transfer, dispatch_transfer,
+    Error, Kind, Progress, PublicError, Service, Sink, Transfer, dispatch_transfer, permit_transfer,
 };
 use hyper::body::Bytes;
 use tokio::sync::watch;
 
 use crate::frame::{FRAMES, Frame, Step, result_line};
+use crate::limits::PACE_BYTES;
 use crate::message::{Held, Response, Via, log_fault, streamed};
 use crate::operations::{refuse, request};
 use crate::pool::Share;
-use crate::router::{Router, caller, note_unread};
+use crate::router::{Router, caller};
 use crate::stream::{self, Frames, Producer, Refused};
 use crate::transport::{Endpoint, Signing, TransportError};
 
@@ -43,9 +44,12 @@ async fn begin(
     request_id: &str,
 ) -> Result<Frames, Error> {
     let Held { request, memory } = held;
-    // 1. Who asks is found out among the readers: what a forged signature costs, no transfer waits for.
+    // 1. Who asks, and whether they may, is found out among the readers: what a forged signature or a missing
+    //    permission costs, no transfer waits for.
+    let named = name.to_owned();
     let identify = move |service: &Service| {
         let caller = caller(service, &request, via)?;
+        permit_transfer(&named, &request.body, service, &caller)?;
         Ok((request, caller))
     };
     let (request, caller) = router.run(via, Share::Read, identify).await?;
@@ -56,7 +60,6 @@ async fn begin(
     let (service, name) = (router.service.clone(), name.to_owned());
     tokio::task::spawn_blocking(move || {
         let answer = dispatch_transfer(&name, &request.body, &service, &caller, &mut output);
-        note_unread(&service, via, &caller, &answer);
         // Before the end is told: whoever reads it may ask for the next transfer at once.
         drop((place, memory));
         output.finish(answer);
@@ -74,6 +77,7 @@ struct Output {
     told: Option<(&'static str, Instant)>,
     refused: Option<Refused>,
     patience: Duration,
+    pace: Pace,
     grace: Duration,
     stopped: watch::Receiver<bool>,
     stopped_at: Option<Instant>,
@@ -88,6 +92,7 @@ impl Output {
             told: None,
             refused: None,
             patience: router.limits.idle_time,
+            pace: Pace::new(router.limits.pace_time),
             // Half the drain for what is nearly done; the other half to tell the others.
             grace: router.limits.drain_time / 2,
             stopped: router.stopped.clone(),
@@ -97,7 +102,10 @@ impl Output {
     }
 
     fn push(&mut self, frame: impl Into<Bytes>) -> Result<(), Error> {
+        let frame = frame.into();
         let Output {
+            producer,
+            pace,
             stopped,
             stopped_at,
             grace,
@@ -105,9 +113,24 @@ impl Output {
         } = self;
         let mut stop =
             || *stopped.borrow() && stopped_at.get_or_insert_with(Instant::now).elapsed() >= *grace;
-        let pushed = match &self.producer {
-            Some(producer) => producer.push(frame.into(), self.patience, &mut stop),
-            None => Err(Refused::Gone),
+        let mut patience = self.patience;
+        let pushed = loop {
+            let Some(producer) = producer else {
+                break Err(Refused::Gone);
+            };
+            // No longer than until the receiver's pace is looked at again.
+            let (begun, wait) = (Instant::now(), patience.min(pace.left()));
+            let pushed = producer.push(frame.clone(), wait, &mut stop);
+            let waited = begun.elapsed();
+            let given = if pushed.is_ok() { frame.len() } else { 0 };
+            let kept = pace.keeps(given, waited);
+            patience = patience.saturating_sub(waited);
+            match pushed {
+                Err(Refused::Stalled) if patience.is_zero() => break pushed,
+                Err(Refused::Stalled) if kept => {}
+                Err(Refused::Stalled) => break Err(Refused::Slow),
+                Ok(()) | Err(_) => break pushed,
+            }
         };
         pushed.map_err(|refused| {
             self.refused = Some(refused);
@@ -124,6 +147,7 @@ impl Output {
         }
         let line = Frame::Bytes(STANDARD.encode(&self.gathered).into()).line();
         self.gathered.clear();
+        self.pace.bound = true;
         self.push(line)
     }
 
@@ -143,11 +167,66 @@ impl Output {
                 producer.end(Frame::Error(stopping).line().into());
             }
             // Nobody reads a last frame. What is not sent yet is let go, and the answer cut off.
-            (Err(error), Some(Refused::Gone | Refused::Stalled)) => {
+            (Err(error), Some(Refused::Gone | Refused::Stalled | Refused::Slow)) => {
                 tracing::debug!(request_id = self.request_id, %error, "a transfer ended early");
             }
             (Err(error), None) => fail(producer, error, &self.request_id),
         }
+    }
+}
+
+/// How fast a receiver takes what waits for it. Only the time spent waiting counts: a disk may be as slow as it is.
+struct Pace {
+    /// Whether there is anything to carry: progress alone is told as it goes.
+    bound: bool,
+    window: Duration,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    fn new(window: Duration) -> Pace {
+        Pace {
+            bound: false,
+            window,
+            waited: Duration::ZERO,
+            bytes: 0,
+        }
+    }
+
+    /// How much longer may be waited before it must be asked again.
+    fn left(&self) -> Duration {
+        if self.bound {
+            self.window.saturating_sub(self.waited)
+        } else {
+            Duration::MAX
+        }
+    }
+
+    /// Counts what was given, and how long that was waited for. Says whether the receiver is fast enough so far.
+    fn keeps(&mut self, bytes: usize, waited: Duration) -> bool {
+        if !self.bound {
+            return true;
+        }
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        self.waited += waited;
+        if self.waited < self.window {
+            return true;
+        }
+        let enough = self.bytes >= self.least();
+        if enough {
+            (self.waited, self.bytes) = (Duration::ZERO, 0);
+        }
+        enough
+    }
+
+    /// Bytes that must have been given when a window is over.
+    fn least(&self) -> u64 {
+        // No window is so long that this is cut off.
+        u64::try_from(self.window.as_millis())
+            .unwrap_or(u64::MAX)
+            .saturating_mul(PACE_BYTES)
+            / 1_000
     }
 }
 
@@ -199,7 +278,7 @@ impl Sink for Output {
 impl Refused {
     fn code(self) -> &'static str {
         match self {
-            Refused::Gone | Refused::Stalled => "receiver_gone",
+            Refused::Gone | Refused::Stalled | Refused::Slow => "receiver_gone",
             Refused::Stopped => "server_stopping",
         }
     }
@@ -208,6 +287,9 @@ impl Refused {
         match self {
             Refused::Gone => "its connection ended",
             Refused::Stalled => "it took nothing for as long as a connection may be idle",
+            Refused::Slow => {
+                "it took less than 64 KiB a second, for as long as a receiver may be slow"
+            }
             Refused::Stopped => "the server stops, and the transfer is not done: ask again",
         }
     }
@@ -287,6 +369,33 @@ const STEP_BYTES_MAX: usize = 100;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_receiver_is_slow_by_what_it_took_while_it_was_waited_for() {
+        let minute = Duration::from_secs(60);
+        let least = 60 * PACE_BYTES as usize;
+        let second = Duration::from_secs(1);
+        let bound = || Pace {
+            bound: true,
+            ..Pace::new(minute)
+        };
+        // One frame after 59 s leaves a second for all the others.
+        let mut slow = bound();
+        assert!(slow.keeps(65_536, 59 * second));
+        assert_eq!(slow.left(), second);
+        assert!(!slow.keeps(65_536, second));
+        assert_eq!(slow.left(), Duration::ZERO);
+        // What was enough for one window does not pay for the next.
+        let mut enough = bound();
+        assert!(enough.keeps(9 * least, 59 * second));
+        assert!(enough.keeps(0, second));
+        assert_eq!(enough.left(), minute);
+        assert!(!enough.keeps(least - 1, minute));
+        // Progress alone is never too slow.
+        let mut progress = Pace::new(minute);
+        assert!(progress.keeps(100, 10 * minute));
+        assert_eq!(progress.left(), Duration::MAX);
+    }
 
     #[test]
     fn names_of_steps_are_kept_once_and_not_without_end() {

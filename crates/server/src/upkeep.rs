@@ -6,6 +6,7 @@ use std::time::Duration;
 use bowline_service::{Error, Service};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
+use crate::commits::Commits;
 use crate::tls::OwnCertificate;
 
 /// Renews the server's certificate when two thirds of its life are over.
@@ -32,14 +33,16 @@ pub(crate) async fn keep_certificate_fresh(
 #[derive(Clone)]
 pub(crate) struct Ticker {
     service: Arc<Service>,
+    commits: Arc<Commits>,
     /// The code of the last failure, until a tick succeeds. Held while one goes on.
     failing: Arc<Mutex<Option<String>>>,
 }
 
 impl Ticker {
-    pub(crate) fn new(service: Arc<Service>) -> Ticker {
+    pub(crate) fn new(service: Arc<Service>, commits: Arc<Commits>) -> Ticker {
         Ticker {
             service,
+            commits,
             failing: Arc::default(),
         }
     }
@@ -49,6 +52,7 @@ impl Ticker {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
+                () = self.commits.hope() => {}
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             }
             if let Ok(turn) = self.failing.clone().try_lock_owned() {
@@ -70,8 +74,8 @@ impl Ticker {
         mut failing: OwnedMutexGuard<Option<String>>,
         work: fn(&Service) -> Result<(), Error>,
     ) -> tokio::task::JoinHandle<()> {
-        let service = self.service.clone();
-        tokio::task::spawn_blocking(move || match work(&service) {
+        let (service, commits) = (self.service.clone(), self.commits.clone());
+        tokio::task::spawn_blocking(move || match attempt(&service, &commits, work) {
             Ok(()) => {
                 if failing.take().is_some() {
                     tracing::info!("summaries and checkpoints of the log are written again");
@@ -87,4 +91,26 @@ impl Ticker {
             }
         })
     }
+}
+
+/// One tick. While commits are refused, it has something to write, so that it tells whether they still are: whoever
+/// asks `/readyz` sends nobody who would find out.
+fn attempt(
+    service: &Service,
+    commits: &Commits,
+    work: fn(&Service) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let Some(code) = commits.refused() else {
+        return work(service).inspect_err(|error| {
+            commits.refuse(error);
+        });
+    };
+    service.note_refusal(None, code);
+    // All that was counted is written, before anything else is done.
+    let result = service.settle();
+    match &result {
+        Err(error) if commits.refuse(error) => {}
+        Ok(()) | Err(_) => commits.accept(),
+    }
+    result
 }

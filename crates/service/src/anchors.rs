@@ -300,7 +300,7 @@ fn check_bundle(bundle: &[Certificate], now: Time) -> Result<(), Error> {
 }
 
 fn written(anchor: &TrustAnchor, settings: &Settings, created: bool) -> Event {
-    let source = match &anchor.source {
+    let certificates = match &anchor.source {
         AnchorSource::Authority(id) => vec![format!("authority {id}")],
         AnchorSource::CertificateBundle(bundle) => bundle
             .iter()
@@ -311,7 +311,7 @@ fn written(anchor: &TrustAnchor, settings: &Settings, created: bool) -> Event {
         trust_anchor: settings.anchor_arn(anchor),
         created,
         enabled: anchor.enabled,
-        source,
+        certificates,
     }
 }
 

@@ -4,11 +4,16 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use bowline_store::{Key, Value};
 use bowline_x509::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
-use crate::record::Record;
+use crate::environment::{Entropy, draw};
+use crate::error::Error;
+use crate::record::{Record, decode};
 
 /// One thing that happened, with its facts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,6 +77,12 @@ pub enum Event {
         /// The key of the log that ended when this one began, in a home that was restored.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         follows: Option<String>,
+        /// How many events that log had signed last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        follows_size: Option<u64>,
+        /// Its last checkpoint, a note; it agreed with the events of the backup.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        follows_note: Option<String>,
     },
     /// The clock was accepted although the home had been at a later time.
     ClockAccepted {
@@ -86,6 +97,9 @@ pub enum Event {
         revocations_added: usize,
         /// The CRL number that each authority goes on from.
         revocation_list_numbers: Vec<(String, u64)>,
+        /// Why the log of the backup is not the one that was signed; the operator accepted it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        accepted_rewritten_log: Option<String>,
     },
     /// Certificates are revoked since a CRL said so that was published after the backup.
     RevocationsMerged {
@@ -117,7 +131,7 @@ pub enum Event {
         /// Whether it is enabled.
         enabled: bool,
         /// SHA-256 fingerprints of its certificates, or the authority it stands for.
-        source: Vec<String>,
+        certificates: Vec<String>,
     },
     /// A profile was created or changed.
     ProfileWritten {
@@ -134,6 +148,10 @@ pub enum Event {
         /// The longest its sessions last, in seconds.
         duration_seconds: u32,
     },
+    /// A backup was asked for: whoever asked has a copy of everything, its keys sealed.
+    BackedUp {},
+    /// The log was exported.
+    LogExported {},
     /// A session asked for something that its policies do not allow.
     ActionDenied {
         /// The action.
@@ -217,6 +235,9 @@ pub struct EventRecord {
     /// From where, if over a network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<std::net::IpAddr>,
+    /// 16 random bytes, base64: the hashes of events are public, and without these they would confirm a guess.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub nonce: String,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
@@ -224,23 +245,75 @@ pub struct EventRecord {
 
 impl Event {
     /// The record of what the home did of itself, asked by nobody.
-    pub(crate) fn own(self, at: Time) -> EventRecord {
+    pub(crate) fn own(self, at: Time, entropy: &dyn Entropy) -> EventRecord {
         EventRecord {
             at,
             caller: "bowline".into(),
             source: None,
+            nonce: nonce(entropy),
             event: self,
         }
     }
 
-    pub(crate) fn record(self, caller: &Caller, at: Time) -> EventRecord {
+    pub(crate) fn record(self, caller: &Caller, at: Time, entropy: &dyn Entropy) -> EventRecord {
         EventRecord {
             at,
             caller: caller.describe(),
             source: caller.source(),
-            event: self,
+            nonce: nonce(entropy),
+            event: self.bounded(),
         }
     }
+
+    /// With no more of what the caller sent than tells what it was.
+    fn bounded(self) -> Event {
+        match self {
+            Event::ActionDenied { action, resource } => Event::ActionDenied {
+                action: brief(action),
+                resource: brief(resource),
+            },
+            Event::RenewalRefused {
+                code,
+                reason,
+                serial,
+                subject,
+            } => Event::RenewalRefused {
+                code,
+                reason: brief(reason),
+                serial,
+                subject: brief(subject),
+            },
+            Event::SessionDenied {
+                code,
+                reason,
+                role,
+                serial,
+                subject,
+            } => Event::SessionDenied {
+                code,
+                reason: brief(reason),
+                role: brief(role),
+                serial,
+                subject: brief(subject),
+            },
+            event => event,
+        }
+    }
+}
+
+pub(crate) fn nonce(entropy: &dyn Entropy) -> String {
+    STANDARD_NO_PAD.encode(draw::<16>(entropy))
+}
+
+/// A text cut to a length at which many of them fill no disk.
+pub(crate) fn brief(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        let ends = (0..=TEXT_BYTES_MAX).rev();
+        let end = ends.into_iter().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
 }
 
 /// Whether events of a kind, by its name in the log, tell that something was refused.
@@ -251,6 +324,9 @@ pub(crate) fn is_refusal(kind: &str) -> bool {
 fn is_false(value: &bool) -> bool {
     !value
 }
+
+/// The most that an event keeps of a text which whoever is refused has sent: ARNs and reasons are shorter.
+const TEXT_BYTES_MAX: usize = 1_000;
 
 /// The kinds of events that tell of a refusal.
 const REFUSALS: [&str; 5] = [
@@ -263,4 +339,29 @@ const REFUSALS: [&str; 5] = [
 
 impl Record for EventRecord {
     const WHAT: &'static str = "event";
+
+    fn decode(key: &Key, value: &Value) -> Result<EventRecord, Error> {
+        let (body, refused) = match decode::<EventRecord>(key, value) {
+            Ok(record) => return Ok(record),
+            Err(error) => (value.as_bytes().get(1..).unwrap_or_default(), error),
+        };
+        // Once the certificates of an anchor had the name that the caller's address has.
+        let mut event: serde_json::Value = match serde_json::from_slice(body) {
+            Ok(event) => event,
+            Err(_) => return Err(refused),
+        };
+        if let Some(members) = event.as_object_mut()
+            && let Some(certificates) = members
+                .get("source")
+                .filter(|source| source.is_array())
+                .cloned()
+        {
+            members.remove("source");
+            members.insert("certificates".into(), certificates);
+        }
+        match value.as_bytes().first() {
+            Some(&EventRecord::FORMAT) => serde_json::from_value(event).map_err(|_| refused),
+            _ => Err(refused),
+        }
+    }
 }

@@ -4,11 +4,12 @@
 
 use std::io::{self, Write};
 
-use bowline_store::{CheckpointError, Progress};
+use bowline_store::{CheckpointError, Commit, Progress};
 use bowline_x509::Time;
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Event;
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::operation::{Sink, Transfer};
@@ -36,13 +37,18 @@ impl Transfer for Backup {
     const NAME: &'static str = "backup";
     type Answer = BackupSummary;
 
+    fn permit(&self, service: &Service, caller: &Caller) -> Result<(), Error> {
+        service.authorize(caller, "bowline:Backup", "*")
+    }
+
     fn run(
         self,
         service: &Service,
         caller: &Caller,
         sink: &mut dyn Sink,
     ) -> Result<BackupSummary, Error> {
-        service.authorize(caller, "bowline:Backup", "*")?;
+        self.permit(service, caller)?;
+        service.tell_copy(caller, Event::BackedUp {})?;
         // 1. Progress is told between the bytes: both go the same way, and the store gives them in turn.
         let shared = std::cell::RefCell::new(Shared { sink, failed: None });
         let mut output = Output(&shared);
@@ -66,6 +72,17 @@ impl Transfer for Backup {
             records: summary.records,
             bytes: summary.bytes,
         })
+    }
+}
+
+impl Service {
+    /// Writes down that somebody gets a copy, before the first byte of it. The operator on this machine gets it on a full
+    /// disk too: he could copy the files, and needs it most then.
+    pub(crate) fn tell_copy(&self, caller: &Caller, event: Event) -> Result<(), Error> {
+        match self.commit(Commit::new(), caller, self.now(), event) {
+            Err(_) if matches!(caller, Caller::Operator) => Ok(()),
+            told => told,
+        }
     }
 }
 

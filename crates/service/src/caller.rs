@@ -131,12 +131,14 @@ impl Service {
             action: action.into(),
             resource: resource.clone(),
         };
-        self.commit(Commit::new(), caller, now, event)?;
-        Err(Error::NotAuthorized {
+        let refusal = Error::NotAuthorized {
             caller: caller.describe(),
             action: action.into(),
             resource,
             because,
-        })
+        };
+        let who = caller.describe();
+        self.commit_refusal(&who, Commit::new(), caller, now, event, &refusal)?;
+        Err(refusal)
     }
 }

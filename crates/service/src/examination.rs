@@ -80,13 +80,17 @@ impl Transfer for Examine {
     const NAME: &'static str = "examine";
     type Answer = Examination;
 
+    fn permit(&self, service: &Service, caller: &Caller) -> Result<(), Error> {
+        service.authorize(caller, "bowline:Examine", "*")
+    }
+
     fn run(
         self,
         service: &Service,
         caller: &Caller,
         sink: &mut dyn Sink,
     ) -> Result<Examination, Error> {
-        service.authorize(caller, "bowline:Examine", "*")?;
+        self.permit(service, caller)?;
         service.settings()?;
         // 1. What the engine says of its own files.
         let mut gone = None;

@@ -209,8 +209,14 @@ impl Operation for Initialize {
         }
 
         // The log has its key from its first event on.
-        let (_, mut commit, log_begun) =
-            log::begin(commit, &settings, &sealer, None, service, now)?;
+        let (_, mut commit, log_begun) = log::begin(
+            commit,
+            &settings,
+            &sealer,
+            log::Followed::default(),
+            service,
+            now,
+        )?;
 
         // 5. One commit: a home is there whole or not at all.
         let event = Event::Initialized {
@@ -220,7 +226,11 @@ impl Operation for Initialize {
                 .map(|view| (view.id.clone(), view.fingerprint.clone()))
                 .collect(),
         };
-        for event in [event.record(caller, now), log_begun.own(now)] {
+        let entropy = &*service.entropy;
+        for event in [
+            event.record(caller, now, entropy),
+            log_begun.own(now, entropy),
+        ] {
             commit = commit.append(keyspace::events(), event.encode()?);
         }
         service.store.commit(commit).map_err(|error| match error {

@@ -262,9 +262,14 @@ pub(crate) fn log_tile(level: u8, index: u64) -> Result<Key, Error> {
     Ok(prefix.numbered(index).map_err(StoreError::from)?)
 }
 
+/// The checkpoints that were signed, by their sizes.
+pub(crate) fn log_checkpoints() -> Key {
+    fixed("log-checkpoint/")
+}
+
 /// The checkpoint that was signed at a size of the log.
 pub(crate) fn log_checkpoint(size: u64) -> Result<Key, Error> {
-    let prefix = fixed("log-checkpoint/");
+    let prefix = log_checkpoints();
     Ok(prefix.numbered(size).map_err(StoreError::from)?)
 }
 
@@ -281,6 +286,11 @@ pub(crate) fn subject(id: &Uuid) -> Key {
 /// Every subject.
 pub(crate) fn subjects() -> Key {
     fixed("subject/")
+}
+
+/// What is kept of every subject's certificates.
+pub(crate) fn all_subject_credentials() -> Key {
+    fixed("subject-credential/")
 }
 
 /// The id of a subject, from its key.

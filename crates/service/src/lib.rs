@@ -81,6 +81,7 @@ pub use log::{
 };
 pub use operation::{
     OPERATIONS, Operation, READ_OPERATIONS, Sink, TRANSFERS, Transfer, dispatch, dispatch_transfer,
+    permit_transfer,
 };
 pub use passage::{AcceptClock, AcceptedClock};
 pub use profiles::{CreateProfile, ListProfiles, ProfileView, ShowProfile, UpdateProfile};

@@ -2,7 +2,7 @@
 //!
 //! Event `n` of the store is entry `n - 1` of a tree. [`tree`], [`tile`], [`note`] and [`checkpoint`] know the standards and
 //! nothing of a home; [`signing`] makes tiles and checkpoints of a home's events, [`reading`] and [`proofs`] give them
-//! out; [`export`] writes the whole log to a file, and [`verify`] tells from such a file alone whether it is whole.
+//! out; [`past`] is what was signed before, as far as it is believed; [`export`] writes the whole log to a file, and [`verify`] tells from such a file alone whether it is whole.
 //! [`listing`] is for people who look for something, and [`refusals`] writes down what was refused.
 
 mod changes;
@@ -12,6 +12,7 @@ mod filter;
 mod lines;
 mod listing;
 mod note;
+mod past;
 mod proofs;
 mod reading;
 mod refusals;
@@ -20,6 +21,7 @@ mod signing;
 mod tampering;
 mod tile;
 mod tree;
+mod verdict;
 mod verify;
 
 pub use changes::Change;
@@ -34,8 +36,10 @@ pub use proofs::{
 pub use signing::LogCheckpoint;
 pub use tile::{EntryBundle, Tile};
 pub use tree::{Hash, leaf_hash, verify_consistency, verify_inclusion};
-pub use verify::{LogError, Tampering, VerifiedLog, verify_log};
+pub use verdict::{LogError, Tampering, VerifiedLog};
+pub use verify::verify_log;
 
+pub(crate) use past::Signed;
 pub(crate) use refusals::Refusals;
-pub(crate) use signing::begin;
+pub(crate) use signing::{Followed, LogRecord, begin};
 pub(crate) use tree::Frontier;

@@ -47,6 +47,9 @@ pub trait Transfer: Serialize + DeserializeOwned {
     /// What it answers at its end.
     type Answer: Serialize + DeserializeOwned;
 
+    /// Checks the caller: cheap, so that whoever may not ask is refused before anything is set aside for the work.
+    fn permit(&self, service: &Service, caller: &Caller) -> Result<(), Error>;
+
     /// Does it: checks the caller, then gives to the sink what it finds. Holds a bounded part of it in memory.
     fn run(
         self,
@@ -83,6 +86,23 @@ macro_rules! transfers {
             $(if name == <$transfers>::NAME {
                 let transfer: $transfers = read(name, input)?;
                 return written(&transfer.perform(service, caller, sink)?);
+            })*
+            Err(Error::UnknownOperation { name: name.into() })
+        }
+
+        /// Whether [`dispatch_transfer`] would begin, as far as it can be told without doing it: the input reads,
+        /// and the caller may ask. A refusal is told to the log.
+        pub fn permit_transfer(
+            name: &str,
+            input: &[u8],
+            service: &Service,
+            caller: &Caller,
+        ) -> Result<(), Error> {
+            $(if name == <$transfers>::NAME {
+                let permitted = read(name, input)
+                    .and_then(|transfer: $transfers| transfer.permit(service, caller));
+                return permitted
+                    .map_err(|refusal| told(service, <$transfers>::NAME, caller, refusal));
             })*
             Err(Error::UnknownOperation { name: name.into() })
         }
@@ -164,7 +184,8 @@ fn run_json<O: Operation>(
     service: &Service,
     caller: &Caller,
 ) -> Result<Vec<u8>, Error> {
-    let operation: O = read(O::NAME, input)?;
+    let operation: O =
+        read(O::NAME, input).map_err(|refusal| told(service, O::NAME, caller, refusal))?;
     written(&operation.perform(service, caller)?)
 }
 

@@ -105,7 +105,9 @@ impl Operation for AcceptClock {
             return Err(Error::ClockBehind { now, latest: was });
         }
         let commit = Commit::new().put(keyspace::passage(), PassageRecord { at: now }.encode()?);
-        let record = Event::ClockAccepted { was }.record(caller, now).encode()?;
+        let record = Event::ClockAccepted { was }
+            .record(caller, now, &*service.entropy)
+            .encode()?;
         // Past the note of the time, which only goes forward.
         service
             .store

@@ -29,23 +29,26 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
 
     /// Reads what [`Record::encode`] wrote.
     fn decode(key: &Key, value: &Value) -> Result<Self, Error> {
-        match value.as_bytes().split_first() {
-            Some((&format, body)) if format == Self::FORMAT => serde_json::from_slice(body)
-                .map_err(|error| {
-                    Error::internal(format!(
-                        "the {} at {key} does not read: {error}",
-                        Self::WHAT
-                    ))
-                }),
-            Some((&format, _)) => Err(Error::RecordFormat {
-                what: Self::WHAT,
-                found: format,
-                known: Self::FORMAT,
-            }),
-            None => Err(Error::internal(format!(
-                "the {} at {key} is empty",
-                Self::WHAT
-            ))),
+        decode(key, value)
+    }
+}
+
+/// Reads a record of the form this program writes.
+pub(crate) fn decode<R: Record>(key: &Key, value: &Value) -> Result<R, Error> {
+    match value.as_bytes().split_first() {
+        Some((&format, body)) if format == R::FORMAT => {
+            serde_json::from_slice(body).map_err(|error| {
+                Error::internal(format!("the {} at {key} does not read: {error}", R::WHAT))
+            })
         }
+        Some((&format, _)) => Err(Error::RecordFormat {
+            what: R::WHAT,
+            found: format,
+            known: R::FORMAT,
+        }),
+        None => Err(Error::internal(format!(
+            "the {} at {key} is empty",
+            R::WHAT
+        ))),
     }
 }

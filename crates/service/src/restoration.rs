@@ -1,8 +1,9 @@
 //! `finish-restore`: what a home needs before it goes on from a backup.
 //!
 //! A backup does not know what happened after it. CRLs published since then tell what was revoked; CRL
-//! numbers jump ahead of any that can have been published; and the log begins again under another name,
-//! because its old name may have gone on elsewhere. Serial numbers are random, so that none comes twice.
+//! numbers jump ahead of any that can have been published; and the log, once it is held against what was
+//! signed of it, begins again under another name, because its old name may have gone on elsewhere. Serial
+//! numbers are random, so that none comes twice.
 
 use bowline_store::Commit;
 use bowline_x509::{CertificateList, RevocationReason, RevokedEntry, SerialNumber, Time};
@@ -14,6 +15,7 @@ use crate::caller::Caller;
 use crate::error::Error;
 use crate::inventory::CertificateRecord;
 use crate::keyspace;
+use crate::log::LogError;
 use crate::operation::Operation;
 use crate::record::Record;
 use crate::revocation::RevocationRecord;
@@ -30,6 +32,9 @@ pub struct FinishRestore {
     /// CRLs of this home's authorities that were published after the backup, DER.
     #[serde(default, with = "base64_list")]
     pub revocation_lists: Vec<Vec<u8>>,
+    /// Whether to go on although the log of the backup is not the one that was signed. Nothing says then who changed what.
+    #[serde(default)]
+    pub accept_rewritten_log: bool,
 }
 
 /// How a home goes on.
@@ -47,6 +52,9 @@ pub struct RestoredHome {
     pub revocation_list_numbers: Vec<(String, u64)>,
     /// Why the home can verify and not sign, if the sealed keys do not open.
     pub locked: Option<String>,
+    /// Why the log of the backup is not the one that was signed, where that was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_rewritten_log: Option<String>,
 }
 
 impl Operation for FinishRestore {
@@ -63,7 +71,16 @@ impl Operation for FinishRestore {
         let settings = service.settings()?;
         let authorities = service.load_all::<AuthorityRecord>(&keyspace::authorities())?;
 
-        // 1. Each list is one of ours, before anything is believed of any.
+        // 1. The past is the one that was signed, and each list is one of ours, before anything is believed of any.
+        let accepted_rewritten_log = match service.check_backed_up_log() {
+            Ok(()) => None,
+            Err(Error::Log(LogError::RewrittenInBackup { reason }))
+                if self.accept_rewritten_log =>
+            {
+                Some(reason)
+            }
+            Err(error) => return Err(error),
+        };
         let mut lists = Vec::with_capacity(self.revocation_lists.len());
         for der in &self.revocation_lists {
             lists.push(signed_by_ours(der, &authorities)?);
@@ -94,11 +111,12 @@ impl Operation for FinishRestore {
             commit = changed;
             numbers.push((authority.id.clone(), next));
         }
-        let commit = service.begin_log_again(commit)?;
+        let commit = service.begin_log_again(commit, accepted_rewritten_log.is_some())?;
         let event = Event::HomeRestored {
             last_written_at: self.last_written_at,
             revocations_added: added,
             revocation_list_numbers: numbers.clone(),
+            accepted_rewritten_log: accepted_rewritten_log.clone(),
         };
         service.commit(commit, caller, now, event)?;
 
@@ -113,6 +131,7 @@ impl Operation for FinishRestore {
             revocations_known: known,
             revocation_list_numbers: numbers,
             locked,
+            accepted_rewritten_log,
         })
     }
 }

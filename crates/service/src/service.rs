@@ -121,7 +121,7 @@ impl Service {
         now: Time,
         event: Event,
     ) -> Result<(), Error> {
-        let record = event.record(caller, now);
+        let record = event.record(caller, now, &*self.entropy);
         let commit = self.note_time(commit, now)?;
         self.store
             .commit(commit.append(keyspace::events(), record.encode()?))?;
@@ -137,7 +137,7 @@ impl Service {
         events: Vec<Event>,
     ) -> Result<(), Error> {
         for event in events {
-            commit = commit.append(keyspace::events(), event.own(now).encode()?);
+            commit = commit.append(keyspace::events(), event.own(now, &*self.entropy).encode()?);
         }
         self.store.commit(commit)?;
         Ok(())

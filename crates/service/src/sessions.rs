@@ -162,10 +162,12 @@ impl CreateSession {
             path => path?,
         };
         *believed = true;
-        let Some(role) = service
-            .find_role(role_arn)?
-            .filter(|_| role_arn.starts_with("arn:"))
-        else {
+        let found = match service.find_role(role_arn) {
+            // No role has a name that no role can have.
+            Err(Error::NameEmpty | Error::NameTooLong { .. }) => None,
+            found => found?,
+        };
+        let Some(role) = found.filter(|_| role_arn.starts_with("arn:")) else {
             let refusal = Error::SessionRoleUnknown {
                 role: role_arn.into(),
             };
@@ -385,7 +387,8 @@ impl Service {
             serial: asked.leaf.serial().to_hex(),
             subject: asked.leaf.subject().to_string(),
         };
-        match self.commit(commit, asked.caller, asked.now, event) {
+        let who = hex::encode(asked.leaf.fingerprint());
+        match self.commit_refusal(&who, commit, asked.caller, asked.now, event, &refusal) {
             Ok(()) => refusal,
             // A log that cannot be written is the bigger trouble.
             Err(error) => error,

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use bowline_store::{Commit, Key};
+use bowline_store::{Commit, Key, Value};
 use bowline_trust::{Uuid, subject_arn, subject_id};
-use bowline_x509::{Certificate, Time};
+use bowline_x509::{Certificate, SerialNumber, Time};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
+use crate::authorities::AuthorityRecord;
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::keyspace;
@@ -236,12 +237,14 @@ impl Operation for ShowSubject {
         let id: Uuid = view.subject_id.parse()?;
         let prefix: Key = keyspace::subject_credentials(&id);
         let now = service.now();
+        let authorities = service.load_all::<AuthorityRecord>(&keyspace::authorities())?;
         for (key, value) in service.store.scan(&prefix, None, PAGE_MAX)? {
             let record = CredentialRecord::decode(&key, &value)?;
+            let revoked = service.is_revoked(&authorities, &record.issuer, &record.serial)?;
             view.credentials.push(SubjectCredential {
                 serial: record.serial,
                 issuer: record.issuer,
-                enabled: now <= record.not_after,
+                enabled: now <= record.not_after && !revoked,
                 failed: record.failed,
                 seen_at: record.seen,
                 not_after: record.not_after,
@@ -254,6 +257,31 @@ impl Operation for ShowSubject {
 }
 
 impl Service {
+    /// Whether one of our authorities has revoked a certificate that is known by its issuer's name and serial number.
+    fn is_revoked(
+        &self,
+        authorities: &[AuthorityRecord],
+        issuer: &str,
+        serial: &str,
+    ) -> Result<bool, Error> {
+        let number = hex::decode(serial).ok();
+        let Some(number) = number.and_then(|bytes| SerialNumber::from_bytes(&bytes).ok()) else {
+            return Ok(false);
+        };
+        for record in authorities {
+            let authority = record.authority()?;
+            let certificate = authority.certificate();
+            if certificate.subject().to_string() == issuer
+                && self
+                    .revocation(&authority.public_key().key_id(), &number)?
+                    .is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn find_subject(
         &self,
         settings: &Settings,
@@ -289,6 +317,16 @@ impl SubjectRecord {
             credentials: Vec::new(),
         })
     }
+}
+
+/// Whether what is kept of a subject reads.
+pub(crate) fn check_subject(key: &Key, value: &Value) -> Result<(), Error> {
+    SubjectRecord::decode(key, value).map(drop)
+}
+
+/// Whether what is kept of a subject's certificate reads.
+pub(crate) fn check_credential(key: &Key, value: &Value) -> Result<(), Error> {
+    CredentialRecord::decode(key, value).map(drop)
 }
 
 /// How long a sighting is not written again.

@@ -153,10 +153,7 @@ fn open(
         )),
         Opened::Here(store) => {
             let notes = repairs(&store.opening().actions);
-            Ok((
-                Place::Here(Arc::new(local.service(Arc::new(store))?)),
-                notes,
-            ))
+            Ok((Place::Here(Arc::new(local.service(store)?)), notes))
         }
     }
 }

@@ -96,7 +96,7 @@ impl Init {
         // 1. The place, and the store in it.
         let mut new = NewHome::begin(context.place_for_home()?)?;
         let store: Arc<dyn Store> = match new.home().open(&SledOptions::one_shot(), &mut |_| {})? {
-            Opened::Here(store) => Arc::new(store),
+            Opened::Here(store) => store,
             Opened::Served(_) => return self.refuse_second(context, new, None),
         };
         // 2. Nobody's home yet. This comes before everything that costs time or writes a key.

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bowline_server::Config;
 use bowline_service::{Caller, Operation, Progress, Service, ShowSettings};
-use bowline_store_sled::SledOptions;
+use bowline_store_sled::{SledOptions, SledStore};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -181,10 +181,32 @@ pub(crate) fn open(
         }
     };
     let notes = repairs(&store.opening().actions);
-    let service = Arc::new(local.service(Arc::new(store))?);
+    tell_failed_checkpoints(Arc::downgrade(&store));
+    let service = Arc::new(local.service(store)?);
     // A home whose secrets do not open says so now, not to its first client.
     service.ready()?;
     Ok((service, notes))
+}
+
+/// Tells the log of checkpoints that are not made, and that they are again: the journal grows meanwhile.
+fn tell_failed_checkpoints(store: Weak<SledStore>) {
+    let watch = move || {
+        let mut told: Option<String> = None;
+        while let Some(failure) = store.upgrade().map(|store| store.checkpoint_failure()) {
+            match &failure {
+                Some(why) if told != failure => {
+                    tracing::warn!("no checkpoint was made, the journal grows: {why}");
+                }
+                None if told.is_some() => tracing::info!("checkpoints are made again"),
+                Some(_) | None => {}
+            }
+            told = failure;
+            std::thread::sleep(CHECKPOINTS_LOOKED_AT_EVERY);
+        }
+    };
+    let thread = std::thread::Builder::new().name("checkpoint-watch".into());
+    // Without it the doctor tells.
+    let _ = thread.spawn(watch);
 }
 
 /// Tells the log how far opening is: each step once, and then from time to time.
@@ -250,6 +272,8 @@ fn start_log(format: LogFormat) {
     };
 }
 
+/// A checkpoint that failed is tried again every minute.
+const CHECKPOINTS_LOOKED_AT_EVERY: Duration = Duration::from_secs(20);
 /// How often the log hears of an opening that takes long.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 

@@ -266,6 +266,22 @@ fn restore_takes_the_place_of_nothing_unless_forced() {
 }
 
 #[test]
+fn an_old_home_that_cannot_be_moved_aside_stays_as_it_is() {
+    let bench = Bench::with_web();
+    bench.succeed("backup home.backup");
+    let key = unseal(&bench);
+    // Its own name fits a file system, and the one it would get does not.
+    let long = "h".repeat(234);
+    bench.succeed(&format!("restore home.backup --home {long} {key}"));
+    bench.succeed(&format!("issue web-2 --role web --home {long}"));
+    let line = format!("restore home.backup --home {long} --force {key}");
+    let refused = bench.run(&line);
+    assert_ne!(refused.code, 0, "{}", refused.messages);
+    bench.succeed(&format!("cert show web-2 --home {long}"));
+    assert_eq!(names(&bench.file("."), "hhh"), [long]);
+}
+
+#[test]
 fn restore_wants_to_hear_where() {
     let mut bench = Bench::with_home();
     bench.succeed("backup home.backup");

@@ -70,6 +70,7 @@ fn a_checkpoint_follows_the_events_by_itself() {
     });
     let before = size_over_http(&world);
     world.issue("web-1", "reader");
+    world.pass(61);
     wait_until("the new event is not signed", || {
         size_over_http(&world) > before
     });
@@ -202,15 +203,18 @@ fn a_tick_that_fails_is_tried_again_and_one_that_hangs_holds_up_nobody() {
     });
     world.issue("web-1", "reader");
     world.stage.writers_fail(true);
+    world.pass(61);
     std::thread::sleep(Duration::from_millis(200));
     world.stage.writers_fail(false);
     let before = size_over_http(&world);
     world.issue("web-2", "reader");
+    world.pass(61);
     wait_until("it gave up", || size_over_http(&world) > before);
 
     let stage = world.stage.clone();
     world.issue("web-3", "reader");
     stage.hold_writers();
+    world.pass(61);
     stage.wait_for_writers(1);
     assert_eq!(get(&world.plain(), "/healthz").status, 200);
     assert_eq!(get(&world.plain(), "/log/checkpoint").status, 200);

@@ -1,6 +1,7 @@
 //! The wire itself: every dialect over real sockets, with clients that behave and clients that do not.
 
 mod client;
+mod commits;
 mod endpoints;
 mod lifecycle;
 mod limits;

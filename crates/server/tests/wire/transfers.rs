@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use bowline_server::{Endpoint, Limits, Signing, TransportError, operations};
-use bowline_service::{Backup, BackupSummary, Error, Kind, Progress, Sink};
+use bowline_service::{Backup, BackupSummary, Error, Kind, ListEvents, Progress, Sink};
 use bowline_store::checkpoint::Reader;
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -207,6 +207,74 @@ fn a_third_transfer_is_told_to_come_back_and_the_operator_is_not() {
     world.stage.wait_for_copies(0);
     world.stage.copying(Copying::Whole);
     assert!(backup(&world.control(), None, &mut Kept::all()).is_ok());
+}
+
+#[test]
+fn who_may_not_is_refused_before_a_place_is_asked_for_and_the_log_tells_it_once() {
+    let world = World::new();
+    let host = world.plain();
+    let reader = world.exchange(&world.issue("web-1", "reader"), "reader");
+    let ByCredentials(_, administrator) = world.administrator();
+    let ask = |credentials| world.signed(post("/v1/backup", &host, "{}"), credentials, "bowline");
+    world.stage.copying(Copying::Endless);
+    let _held: Vec<Raw> = (0..2)
+        .map(|_| {
+            let mut raw = Raw::plain(&host);
+            raw.write(&bytes_of(&ask(&administrator)));
+            raw
+        })
+        .collect();
+    world.stage.wait_for_copies(2);
+    // Were a place asked for first, it would be busy.
+    let denied = send(&host, &ask(&reader));
+    assert_eq!(denied.status, 403, "{denied:?}");
+    assert_eq!(denied.json()["error"]["code"], "not_authorized");
+    assert_eq!(send(&host, &ask(&administrator)).status, 503);
+    let mut kept = Kept::all();
+    let listed = ListEvents {
+        event: Some("action_denied".into()),
+        ..ListEvents::default()
+    };
+    let listed = operations::transfer(&world.control(), None, &listed, &mut kept).unwrap();
+    assert_eq!(listed.listed, 1, "{:?}", String::from_utf8(kept.bytes));
+}
+
+/// Reads so many bytes every 50 ms, until there is an end or the test lets go.
+fn read_slowly(socket: &std::path::Path, bytes: usize) -> std::sync::mpsc::Sender<()> {
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    stream
+        .write_all(&bytes_of(&post("/v1/backup", "localhost", "{}")))
+        .unwrap();
+    let (keep, kept) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; bytes];
+        let more = Duration::from_millis(50);
+        while kept.recv_timeout(more) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+            && stream.read(&mut buffer).is_ok_and(|read| read > 0)
+        {}
+    });
+    keep
+}
+
+#[test]
+fn who_reads_but_too_slowly_loses_the_transfer() {
+    let world = World::within(Limits {
+        pace_time: Duration::from_secs(1),
+        ..Limits::default()
+    });
+    world.stage.copying(Copying::Endless);
+    // 20 KB a second, and never idle for long.
+    let slow = read_slowly(&world.socket(), 1_000);
+    world.stage.wait_for_copies(1);
+    world.stage.wait_for_copies(0);
+    drop(slow);
+    // Several times what must be taken is taken for as long as it is asked for.
+    let steady = read_slowly(&world.socket(), 32 * 1024);
+    world.stage.wait_for_copies(1);
+    std::thread::sleep(Duration::from_secs(4));
+    world.stage.wait_for_copies(1);
+    drop(steady);
+    world.stage.wait_for_copies(0);
 }
 
 #[test]

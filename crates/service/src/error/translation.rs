@@ -282,7 +282,9 @@ impl Error {
             Error::LogDamaged { .. } => (Internal, "log_damaged"),
             Error::Log(error) => {
                 let kind = match error {
-                    LogError::Tampered(_) | LogError::Since(_) => Unauthenticated,
+                    LogError::Tampered(_)
+                    | LogError::Since(_)
+                    | LogError::RewrittenInBackup { .. } => Unauthenticated,
                     LogError::NotALog | LogError::NewerFormat { .. } | LogError::Key(_) => Invalid,
                     LogError::Input(_) => Unavailable,
                 };

@@ -10,7 +10,7 @@ use crate::authorities::AuthorityRecord;
 use crate::error::Error;
 use crate::format_time;
 use crate::keyspace;
-use crate::log::{Frontier, LogCheckpoint, leaf_hash};
+use crate::log::{Frontier, LogRecord, Signed, leaf_hash};
 use crate::record::Record;
 
 /// What was seen of the log so far.
@@ -22,19 +22,17 @@ struct Seen {
     /// The tree of all of them.
     tree: Frontier,
     /// What was signed last, until the tree has its size.
-    signed: Option<LogCheckpoint>,
+    signed: Option<Signed>,
 }
 
 impl Examiner<'_> {
     pub(super) fn events(&mut self) -> Result<(), Error> {
-        let signed = self
-            .service
-            .load::<LogCheckpoint>(&keyspace::log_checkpoint_latest())?;
+        let signed = self.signed()?;
         let mut seen = Seen {
             number: 0,
             latest: None,
             tree: Frontier::new(),
-            signed: signed.map(|signed| LogCheckpoint::clone(&signed)),
+            signed,
         };
         self.each(
             "reading the log",
@@ -42,12 +40,12 @@ impl Examiner<'_> {
             &mut |examiner, key, value| examiner.event(&mut seen, key, value),
         )?;
         if let Some(signed) = &seen.signed
-            && signed.size > seen.number
+            && signed.latest.size > seen.number
         {
             let what = format!(
                 "{} events were signed at {}, and the log has {}",
-                signed.size,
-                format_time(signed.at),
+                signed.latest.size,
+                format_time(signed.latest.at),
                 seen.number
             );
             self.find(Severity::Critical, "log_cut_off", what, RESTORE);
@@ -67,6 +65,29 @@ impl Examiner<'_> {
         Ok(())
     }
 
+    /// What was signed last, as far as its signature says so.
+    fn signed(&mut self) -> Result<Option<Signed>, Error> {
+        let log = self.service.load::<LogRecord>(&keyspace::log())?;
+        let signed = match log {
+            // Another log begins, and holds this one against its key then.
+            Some(log) if log.ended => Ok(None),
+            Some(log) => self.service.last_signed(&log).map(|(_, signed)| signed),
+            None => self.service.never_signed().map(|()| None),
+        };
+        match signed {
+            Err(Error::LogDamaged { reason }) => {
+                let what = format!("what was signed of the log is not to be believed: {reason}");
+                self.find(Severity::Critical, "log_checkpoint_forged", what, FORGED);
+                Ok(None)
+            }
+            Err(error) => {
+                self.unreadable(&error);
+                Ok(None)
+            }
+            signed => signed,
+        }
+    }
+
     fn event(&mut self, seen: &mut Seen, key: &Key, value: &Value) -> Result<(), Error> {
         // 1. The numbers are dense.
         let number = keyspace::event_number(key);
@@ -78,13 +99,15 @@ impl Examiner<'_> {
         // 2. It is what was signed.
         let entry = value.as_bytes().get(1..).unwrap_or_default();
         seen.tree.push(leaf_hash(entry));
-        if let Some(signed) = seen.signed.take_if(|signed| signed.size == seen.number)
-            && hex::encode(seen.tree.root()) != signed.root
+        if let Some(signed) = seen
+            .signed
+            .take_if(|signed| signed.latest.size == seen.number)
+            && seen.tree.root() != signed.root
         {
             let what = format!(
                 "one of the events 1 to {} is not what was signed at {}",
-                signed.size,
-                format_time(signed.at)
+                signed.latest.size,
+                format_time(signed.latest.at)
             );
             let fix = "compare with an exported log: `bowline audit verify` names the event";
             self.find(Severity::Critical, "log_rewritten", what, fix);
@@ -97,7 +120,11 @@ impl Examiner<'_> {
                 return Ok(());
             }
         };
-        seen.latest = seen.latest.max(Some(record.at));
+        seen.latest = match &record.event {
+            // From there on the home goes by this clock, whatever it had seen.
+            Event::ClockAccepted { .. } => Some(record.at),
+            _ => seen.latest.max(Some(record.at)),
+        };
         // 4. What it tells of was committed with it.
         let (serial, code) = match &record.event {
             Event::CertificateIssued { serial, .. } => (serial, "issued_certificate_missing"),
@@ -147,5 +174,8 @@ fn parse(serial: &str) -> Option<SerialNumber> {
     SerialNumber::from_bytes(&hex::decode(serial).ok()?).ok()
 }
 
+/// What to do about checkpoints that nobody signed.
+const FORGED: &str = "keep the home as it is; compare with exports and checkpoints you kept: `bowline audit verify \
+                      --since`; then restore a backup from before";
 /// How far a clock may be behind the log: two machines' clocks differ, and steps back happen.
 const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(5);

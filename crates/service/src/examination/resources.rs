@@ -1,5 +1,6 @@
 //! Authorities, anchors, profiles and roles: what they name is there, and when they end.
 
+use bowline_store::{Key, Value};
 use bowline_trust::{AnchorSource, Profile, Role, TrustAnchor};
 use bowline_x509::{Certificate, Signer};
 use chrono::TimeDelta;
@@ -12,6 +13,10 @@ use crate::keyspace;
 use crate::named::NameRecord;
 use crate::record::Record;
 use crate::settings::Settings;
+use crate::subjects::{check_credential, check_subject};
+
+/// Whether a record reads.
+type Reads = fn(&Key, &Value) -> Result<(), Error>;
 
 impl Examiner<'_> {
     pub(super) fn resources(&mut self) -> Result<(), Error> {
@@ -21,16 +26,22 @@ impl Examiner<'_> {
         self.anchors()?;
         self.profiles(&settings)?;
         self.names()?;
-        self.each(
-            "reading roles",
-            &keyspace::roles(),
-            &mut |examiner, key, value| {
-                if let Err(error) = Role::decode(key, value) {
+        let readable: [(Key, Reads); 3] = [
+            (keyspace::roles(), |key, value| {
+                Role::decode(key, value).map(drop)
+            }),
+            (keyspace::subjects(), check_subject),
+            (keyspace::all_subject_credentials(), check_credential),
+        ];
+        for (prefix, read) in readable {
+            self.each("reading records", &prefix, &mut |examiner, key, value| {
+                if let Err(error) = read(key, value) {
                     examiner.unreadable(&error);
                 }
                 Ok(())
-            },
-        )
+            })?;
+        }
+        Ok(())
     }
 
     /// What opens the sealed keys is there, and opens them.
@@ -185,7 +196,7 @@ impl Examiner<'_> {
     }
 
     /// A name leads to the resource that bears it.
-    fn named(&mut self, key: &bowline_store::Key, id: &str) -> Result<(), Error> {
+    fn named(&mut self, key: &Key, id: &str) -> Result<(), Error> {
         let leads = match self.service.store.get(key)? {
             Some(value) => NameRecord::decode(key, &value).is_ok_and(|name| name.id == id),
             None => false,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::lines::{FORMAT, Header, push_checkpoint, push_event, push_header, push_tile};
 use super::signing::{LogCheckpoint, LogRecord};
 use super::tile::{TILE_WIDTH, Tile, hashes_at};
+use crate::audit::Event;
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::keyspace;
@@ -35,13 +36,18 @@ impl Transfer for ExportLog {
     const NAME: &'static str = "export-log";
     type Answer = ExportedLog;
 
+    fn permit(&self, service: &Service, caller: &Caller) -> Result<(), Error> {
+        service.authorize(caller, "bowline:ReadLog", "*")
+    }
+
     fn run(
         self,
         service: &Service,
         caller: &Caller,
         sink: &mut dyn Sink,
     ) -> Result<ExportedLog, Error> {
-        service.authorize(caller, "bowline:ReadLog", "*")?;
+        self.permit(service, caller)?;
+        service.tell_copy(caller, Event::LogExported {})?;
         // A home whose keys are sealed exports what it signed while they were not.
         let checkpoint = match service.unseal {
             Some(_) => service.sign_log_checkpoint()?,

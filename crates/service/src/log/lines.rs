@@ -66,6 +66,10 @@ struct TileForm {
 impl<'a> Line<'a> {
     /// Reads a line without its end.
     pub(crate) fn parse(line: &'a [u8]) -> Line<'a> {
+        // To JSON it is a space; others see two lines.
+        if line.contains(&b'\r') {
+            return Line::Unreadable;
+        }
         let Ok(form) = serde_json::from_slice::<Form<'_>>(line) else {
             return Line::Unreadable;
         };
@@ -170,6 +174,7 @@ pub(crate) struct Lines<'a> {
     line: Vec<u8>,
     number: u64,
     bytes: u64,
+    torn: bool,
 }
 
 impl<'a> Lines<'a> {
@@ -179,10 +184,11 @@ impl<'a> Lines<'a> {
             line: Vec::new(),
             number: 0,
             bytes: 0,
+            torn: false,
         }
     }
 
-    /// The next line, if there is one with an end. What follows the last line end was cut off and says nothing.
+    /// The next line, if there is one with an end. What follows the last line end is no line: see [`Lines::torn`].
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
         let mut too_long = false;
@@ -205,6 +211,7 @@ impl<'a> Lines<'a> {
             let consumed = taken + usize::from(end.is_some());
             self.input.consume(consumed);
             self.bytes += consumed as u64;
+            self.torn = end.is_none();
             if end.is_some() {
                 break;
             }
@@ -214,6 +221,12 @@ impl<'a> Lines<'a> {
             true => Line::Unreadable,
             false => Line::parse(&self.line),
         }))
+    }
+
+    /// Whether there is something behind the last line end, once there is no next line: the rest of what was cut off, or
+    /// something that was put there.
+    pub(crate) fn torn(&self) -> bool {
+        self.torn
     }
 
     /// The number of the line that was read last, from 1.
@@ -266,13 +279,16 @@ mod tests {
         assert!(matches!(lines.next().unwrap(), Some(Line::Event(3, read)) if read == entry));
         assert!(matches!(lines.next().unwrap(), Some(Line::Checkpoint(note)) if note == "a\nb\n"));
         assert!(lines.next().unwrap().is_none());
+        assert!(!lines.torn());
         assert_eq!((lines.number(), lines.bytes()), (4, length));
     }
 
     #[test]
     fn a_line_without_its_end_is_none_and_one_of_every_length_is_bounded() {
         let mut input = &b"{\"checkpoint\":\"x\"}"[..];
-        assert!(Lines::new(&mut input).next().unwrap().is_none());
+        let mut lines = Lines::new(&mut input);
+        assert!(lines.next().unwrap().is_none());
+        assert!(lines.torn());
         let long = [
             vec![b'a'; 3 * LINE_BYTES_MAX],
             b"\n{\"checkpoint\":\"x\"}\n".to_vec(),
@@ -297,6 +313,8 @@ mod tests {
             r#"{"number":1,"number":2,"entry":{}}"#,
             r#"{"number":-1,"entry":{}}"#,
             r#"{"number":1,"entry":{}} x"#,
+            "{\"number\":1,\r\"entry\":{}}",
+            "{\"number\":1,\"entry\":{}}\r",
             r#"{"number":1,"entry":{},"more":1}"#,
             r#"{"tile":{"level":0,"index":0,"hashes":""}}"#,
             r#"{"tile":{"level":0,"index":0,"hashes":"AAAA"}}"#,

@@ -68,13 +68,17 @@ impl Transfer for ListEvents {
     const NAME: &'static str = "list-events";
     type Answer = ListedEvents;
 
+    fn permit(&self, service: &Service, caller: &Caller) -> Result<(), Error> {
+        service.authorize(caller, "bowline:ReadLog", "*")
+    }
+
     fn run(
         self,
         service: &Service,
         caller: &Caller,
         sink: &mut dyn Sink,
     ) -> Result<ListedEvents, Error> {
-        service.authorize(caller, "bowline:ReadLog", "*")?;
+        self.permit(service, caller)?;
         service.settings()?;
         let filter = Filter::new(&self)?;
         let last = service.last_event()?;

@@ -64,6 +64,11 @@ impl VerifierKey {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// The public key.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
 }
 
 /// `NAME+HASH+KEY`.
@@ -119,6 +124,11 @@ impl SignedNote {
             text: text.into(),
             signatures,
         })
+    }
+
+    /// The text, whoever signed it, if anybody did.
+    pub(crate) fn unverified_text(&self) -> &str {
+        &self.text
     }
 
     /// The text, if this key signed it. A signature in its name that does not verify spoils the note.

@@ -20,7 +20,7 @@ impl Service {
     }
 
     /// The hashes of a tile that is in the last checkpoint's tree, by its path: `0/x001/x234/067`, `1/000.p/8`. Public:
-    /// hashes say nothing of events.
+    /// an event has random bytes, so that its hash says nothing of it.
     pub fn log_tile(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
         let Some(tile) = Tile::parse(path) else {
             return Ok(None);

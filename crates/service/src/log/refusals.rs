@@ -2,7 +2,7 @@
 //! one event a source and minute, so that nobody can fill the disk by being refused.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
@@ -26,6 +26,14 @@ type Codes = BTreeMap<&'static str, u64>;
 #[derive(Default)]
 pub(crate) struct Refusals {
     held: Mutex<VecDeque<Minute>>,
+    known: Mutex<Known>,
+}
+
+/// How often certificates and sessions that are known were refused in a minute.
+#[derive(Default)]
+struct Known {
+    minute: i64,
+    counts: HashMap<String, u32>,
 }
 
 /// The refusals of a minute.
@@ -92,6 +100,24 @@ impl Minute {
 }
 
 impl Refusals {
+    /// Whether another refusal of somebody known is written by itself this minute.
+    fn admits(&self, who: &str, now: Time) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let minute = minute_of(now);
+        if known.minute != minute {
+            known.minute = minute;
+            known.counts.clear();
+        }
+        let room = known.counts.len() < KNOWN_MAX;
+        let count = match known.counts.get_mut(who) {
+            Some(count) => count,
+            None if room => known.counts.entry(who.to_owned()).or_default(),
+            None => return false,
+        };
+        *count = count.saturating_add(1);
+        *count <= TOLD_A_MINUTE
+    }
+
     fn note(&self, now: Time, source: Option<IpAddr>, code: &'static str) {
         let number = minute_of(now);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,6 +228,7 @@ impl Service {
                 at: now,
                 caller: Caller::Nobody { source }.describe(),
                 source,
+                nonce: crate::audit::nonce(&*self.entropy),
                 event,
             };
             commit = commit.append(keyspace::events(), record.encode()?);
@@ -247,13 +274,37 @@ impl Service {
                     code: error.code().into_owned(),
                     reason: told(error),
                 };
-                self.commit(Commit::new(), caller, self.now(), event)
+                match caller {
+                    Caller::Session { .. } => {
+                        let (who, now) = (caller.describe(), self.now());
+                        self.commit_refusal(&who, Commit::new(), caller, now, event, error)
+                    }
+                    _ => self.commit(Commit::new(), caller, self.now(), event),
+                }
             }
         }
     }
 }
 
 impl Service {
+    /// Writes down that somebody known was refused. Whoever is refused all the time is counted instead, past some times a
+    /// minute: one revoked certificate must not fill the disk.
+    pub(crate) fn commit_refusal(
+        &self,
+        who: &str,
+        commit: Commit,
+        caller: &Caller,
+        now: Time,
+        event: Event,
+        error: &Error,
+    ) -> Result<(), Error> {
+        if self.refusals.admits(who, now) {
+            return self.commit(commit, caller, now, event);
+        }
+        self.note_refused(caller.source(), error);
+        Ok(())
+    }
+
     /// Writes down that a certificate of ours was not renewed, if it proved its key; counts it if not.
     pub(crate) fn tell_renewal_refusal(
         &self,
@@ -270,7 +321,8 @@ impl Service {
                     serial: certificate.serial().to_hex(),
                     subject: certificate.subject().to_string(),
                 };
-                self.commit(Commit::new(), caller, self.now(), event)
+                let who = hex::encode(certificate.fingerprint());
+                self.commit_refusal(&who, Commit::new(), caller, self.now(), event, error)
             }
             None => {
                 self.note_refused(caller.source(), error);
@@ -304,16 +356,7 @@ fn told(error: &Error) -> String {
     ) {
         return String::new();
     }
-    let mut reason = error.public().message;
-    if reason.len() > REASON_BYTES_MAX {
-        let end = (0..=REASON_BYTES_MAX)
-            .rev()
-            .find(|&end| reason.is_char_boundary(end))
-            .unwrap_or(0);
-        reason.truncate(end);
-        reason.push('…');
-    }
-    reason
+    crate::audit::brief(error.public().message)
 }
 
 /// What stands for a source: of IPv6 the /64, for whoever has one address of it has all.
@@ -336,9 +379,10 @@ fn minute_of(time: Time) -> i64 {
 const SOURCES_MAX: usize = 32;
 /// How many minutes are kept while nothing can be written.
 const MINUTES_MAX: usize = 10;
-/// How much of a reason is written.
-const REASON_BYTES_MAX: usize = 1_000;
-
+/// How many refusals of one certificate or session are written in a minute. The rest is counted with the strangers'.
+const TOLD_A_MINUTE: u32 = 30;
+/// How many certificates and sessions are told apart a minute for that.
+const KNOWN_MAX: usize = 4_096;
 /// How far apart checkpoints are that nobody asked for: each is a record that stays.
 const SIGNING_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 

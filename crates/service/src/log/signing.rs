@@ -82,26 +82,21 @@ impl Service {
     }
 
     fn sign_log_once(&self) -> Result<LogCheckpoint, Error> {
-        // 1. What was signed last. Only what this log signed counts.
+        // 1. What was signed last, as far as its signature says so.
         let log = self.log_or_begin()?;
         let latest_key = keyspace::log_checkpoint_latest();
-        let stored = self.store.get(&latest_key)?;
-        let latest = match &stored {
-            Some(value) => Some(LogCheckpoint::decode(&latest_key, value)?)
-                .filter(|latest| latest.origin == log.origin),
-            None => None,
-        };
-        let size = latest.as_ref().map_or(0, |latest| latest.size);
-        if let Some(latest) = &latest
+        let (stored, signed) = self.last_signed(&log)?;
+        let size = signed.as_ref().map_or(0, |signed| signed.latest.size);
+        if let Some(signed) = &signed
             && self.store.get(&keyspace::event(size + 1)?)?.is_none()
         {
-            return Ok(latest.clone());
+            return Ok(signed.latest.clone());
         }
 
         // 2. The tree as it was then. A checkpoint that does not follow from the last one is never signed.
         let mut edge = self.log_edge(size)?;
-        if let Some(latest) = &latest
-            && hex::encode(edge.root()) != latest.root
+        if let Some(signed) = &signed
+            && edge.root() != signed.root
         {
             return Err(Error::LogDamaged {
                 reason: format!("its tiles are not those that were signed at size {size}"),
@@ -153,16 +148,13 @@ impl Service {
             size: edge.size(),
             root: edge.root(),
         };
+        let own = self.log_private_key()?;
         let signed = LogCheckpoint {
             origin: log.origin,
             size: checkpoint.size,
             root: hex::encode(checkpoint.root),
             at: now,
-            note: sign(
-                &checkpoint.text(),
-                &checkpoint.origin,
-                &self.log_private_key()?,
-            )?,
+            note: sign(&checkpoint.text(), &checkpoint.origin, &own.key)?,
         };
         let mut commit = unchanged(Commit::new());
         for (tile, hashes) in edge.tiles() {
@@ -171,6 +163,9 @@ impl Service {
                 let (key, value) = tile_record(tile, hashes)?;
                 commit = commit.put(key, value);
             }
+        }
+        if !own.has_signed {
+            commit = self.seal_as_signed(commit, &own)?;
         }
         let record = signed.encode()?;
         self.store.commit(
@@ -258,54 +253,53 @@ impl Service {
         let settings = self.settings()?;
         let now = self.now();
         let stored = self.store.get(&keyspace::log())?;
-        let before = match &stored {
-            Some(value) => Some(LogRecord::decode(&keyspace::log(), value)?),
-            None => None,
-        };
-        let commit = match stored {
-            Some(value) => Commit::new().expect_equals(keyspace::log(), value),
+        let commit = match &stored {
+            Some(value) => Commit::new().expect_equals(keyspace::log(), value.clone()),
             None => Commit::new().expect_absent(keyspace::log()),
         };
-        let (log, commit, event) = begin(
-            commit,
-            &settings,
-            self.sealer()?,
-            before.map(|before| before.vkey),
-            self,
-            now,
-        )?;
+        let (follows, commit) = match self.followed(stored.as_ref(), commit) {
+            // Reads are no snapshot: somebody may have begun it between them.
+            Err(_) if self.store.get(&keyspace::log())? != stored => return self.log_or_begin(),
+            followed => followed?,
+        };
+        let (log, commit, event) = begin(commit, &settings, self.sealer()?, follows, self, now)?;
         self.commit_own(commit, now, vec![event])?;
         Ok(log)
     }
 
-    /// Adds to a commit that this home's log ends here. The next to sign is another one, under another name and key: where
-    /// a home goes on from a backup, events may follow that the old log's checkpoints contradict.
-    pub(crate) fn begin_log_again(&self, commit: Commit) -> Result<Commit, Error> {
-        let key = keyspace::log();
-        let Some(value) = self.store.get(&key)? else {
-            return Ok(commit);
+    /// What the log that begins says of one that ended, whose last checkpoint a commit takes away.
+    fn followed(&self, ended: Option<&Value>, commit: Commit) -> Result<(Followed, Commit), Error> {
+        let Some(ended) = ended else {
+            self.never_signed()?;
+            return Ok((Followed::default(), commit));
         };
-        let log = LogRecord {
-            ended: true,
-            ..LogRecord::decode(&key, &value)?
+        let ended = LogRecord::decode(&keyspace::log(), ended)?;
+        let latest_key = keyspace::log_checkpoint_latest();
+        let vkey = Some(ended.vkey.clone()).filter(|vkey| !vkey.is_empty());
+        if self.store.get(&latest_key)?.is_none() {
+            let follows = Followed { vkey, last: None };
+            return Ok((follows, commit));
+        }
+        // When it ended the keys may have been closed.
+        let (stored, signed) = self.last_signed(&ended)?;
+        let commit = match stored {
+            Some(value) => commit
+                .expect_equals(latest_key.clone(), value)
+                .delete(latest_key),
+            None => commit,
         };
-        // The new log makes every tile again: it promises nothing but what its own events say.
-        Ok(commit
-            .expect_equals(key.clone(), value)
-            .put(key, log.encode()?)
-            .delete(keyspace::log_key())
-            .delete(keyspace::log_checkpoint_latest()))
+        let last = signed.map(|signed| signed.latest);
+        Ok((Followed { vkey, last }, commit))
     }
+}
 
-    fn log_private_key(&self) -> Result<PrivateKey, Error> {
-        let key = keyspace::log_key();
-        let value = self.store.get(&key)?.ok_or_else(|| Error::LogDamaged {
-            reason: "its private key is missing".into(),
-        })?;
-        let sealed = SealedSecret::decode(&key, &value)?;
-        let pkcs8 = self.sealer()?.open(key.as_bytes(), &sealed.sealed)?;
-        PrivateKey::from_der(&pkcs8)
-    }
+/// What a log goes on from that begins in a restored home.
+#[derive(Default)]
+pub(crate) struct Followed {
+    /// The key of the one that ended.
+    vkey: Option<String>,
+    /// What that one signed last.
+    last: Option<LogCheckpoint>,
 }
 
 /// Adds a new log to a commit: its record, its sealed key, and what to tell of it.
@@ -313,7 +307,7 @@ pub(crate) fn begin(
     commit: Commit,
     settings: &Settings,
     sealer: &Sealer,
-    follows: Option<String>,
+    follows: Followed,
     service: &Service,
     now: Time,
 ) -> Result<(LogRecord, Commit, Event), Error> {
@@ -344,10 +338,16 @@ pub(crate) fn begin(
     let commit = commit
         .put(keyspace::log(), log.encode()?)
         .put(place, sealed.encode()?);
+    let (follows_size, follows_note) = match follows.last {
+        Some(last) => (Some(last.size), Some(last.note)),
+        None => (None, None),
+    };
     let event = Event::LogKeyCreated {
         origin,
         vkey,
-        follows,
+        follows: follows.vkey,
+        follows_size,
+        follows_note,
     };
     Ok((log, commit, event))
 }
@@ -369,7 +369,7 @@ fn slug(name: &str) -> String {
 }
 
 /// A tile as the store keeps it.
-fn tile_record(tile: Tile, hashes: &[Hash]) -> Result<(Key, Value), Error> {
+pub(super) fn tile_record(tile: Tile, hashes: &[Hash]) -> Result<(Key, Value), Error> {
     let mut bytes = Vec::with_capacity(1 + tile.bytes());
     bytes.push(TILE_FORMAT);
     bytes.extend(hashes.iter().flatten());
@@ -430,7 +430,7 @@ mod tests {
             Arc::new(SystemEntropy),
             Some(unseal),
         );
-        let begin = |service: &Service| service.begin_log_again(Commit::new()).unwrap();
+        let begin = |service: &Service| service.begin_log_again(Commit::new(), false).unwrap();
         assert_eq!(begin(&service), Commit::new());
         let home = Initialize {
             name: "Test".into(),
@@ -448,7 +448,6 @@ mod tests {
         assert_eq!(service.log_key().unwrap(), None);
         assert_eq!(service.log_checkpoint().unwrap(), None);
         assert_eq!(service.log_tile("0/000.p/2").unwrap(), None);
-        assert!(store.get(&keyspace::log_key()).unwrap().is_none());
 
         let again = service.sign_log_checkpoint().unwrap();
         let new = service.log_key().unwrap().unwrap();

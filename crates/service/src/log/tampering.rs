@@ -10,7 +10,8 @@ use super::lines::{FORMAT, Header, push_checkpoint, push_event, push_header, pus
 use super::note::{VerifierKey, sign};
 use super::tile::{Edge, TILE_HASHES, Tile};
 use super::tree::{Hash, leaf_hash};
-use super::verify::{LogError, Tampering, verify_log};
+use super::verdict::{LogError, Tampering};
+use super::verify::verify_log;
 use crate::keys::{KeySpec, PrivateKey};
 
 /// A log of our own, to be tampered with.
@@ -489,6 +490,56 @@ fn a_log_rewritten_and_signed_again_is_found_by_an_earlier_checkpoint() {
 }
 
 #[test]
+fn a_log_is_held_against_checkpoints_of_the_one_it_says_it_follows() {
+    let old = Log::new(300);
+    let since = old.checkpoint(257);
+    let follows = |key: &VerifierKey, event: &str| {
+        format!(r#"{{"at":"2026-01-01T00:00:00Z","event":"{event}","follows":"{key}"}}"#)
+    };
+    let signer = PrivateKey::generate(KeySpec::Ed25519).unwrap();
+    let bits = signer.public_key().key_bits().try_into().unwrap();
+    let mut log = Log {
+        key: VerifierKey::new("test/2", bits).unwrap(),
+        signer,
+        entries: old.entries.clone(),
+    };
+    log.entries.push(follows(&old.key, "log_key_created"));
+    log.entries.push(entry(302));
+    let honest = log.export().concat();
+    let held =
+        |log: &Log, since: &str| log.verify_bytes(log.export().concat().as_bytes(), Some(since));
+    assert_eq!(
+        log.verify_bytes(honest.as_bytes(), Some(&since)).unwrap(),
+        302
+    );
+    // Changed before it began, and signed by it.
+    log.entries[6] = entry(9_999_999);
+    assert_eq!(
+        changes(held(&log, &since)),
+        [Change::Rewritten { size: 257 }]
+    );
+    log.entries[6] = entry(7);
+    // A checkpoint that its key did not sign, and the key of a log that it does not follow.
+    let forged = since.replacen("257", "256", 1);
+    assert!(matches!(held(&log, &forged), Err(LogError::Since(_))));
+    let stranger = Log::new(300).checkpoint(257);
+    assert!(matches!(held(&log, &stranger), Err(LogError::Since(_))));
+    for told in [
+        follows(&Log::new(1).key, "log_key_created"),
+        follows(&old.key, "log_key_created_not"),
+    ] {
+        log.entries[300] = told;
+        assert!(matches!(held(&log, &since), Err(LogError::Since(_))));
+    }
+    // What is not signed itself tells nothing.
+    let told = honest.replace("log_key_created", "log_key_cheated");
+    assert!(matches!(
+        log.verify_bytes(told.as_bytes(), Some(&since)),
+        Err(LogError::Tampered(_))
+    ));
+}
+
+#[test]
 fn another_checkpoint_or_another_key_is_found() {
     let log = Log::new(300);
     let whole = log.export();
@@ -526,6 +577,34 @@ fn another_checkpoint_or_another_key_is_found() {
             line: whole.len() as u64 + 1
         }]
     );
+
+    let forged = whole[line_of(&whole, 300)].replace("300", "301");
+    for behind in [
+        forged.clone(),
+        forged.trim_end().into(),
+        "x".into(),
+        "\n".into(),
+        "\r".into(),
+        "x".repeat(400_000),
+    ] {
+        let mut trailing = whole.clone();
+        trailing.push(behind);
+        let line = whole.len() as u64 + 1;
+        assert_eq!(log.changes(&trailing), [Change::Line { line }]);
+    }
+    // Others than we see a line more where a line is divided.
+    for number in 0..whole.len() {
+        for divided in [
+            whole[number].replacen(',', ",\r", 1),
+            whole[number].replacen('\n', "\r\n", 1),
+        ] {
+            let mut lines = whole.clone();
+            if lines[number] != divided {
+                lines[number] = divided;
+                assert!(log.verify(&lines).is_err(), "{number}");
+            }
+        }
+    }
 
     let other = Log::new(1);
     let verified = other.verify_bytes(whole.concat().as_bytes(), None);

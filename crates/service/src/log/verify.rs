@@ -4,105 +4,22 @@
 //! events; so whatever was changed differs from what stands above it, and the place where it first differs is its name.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::{self, BufRead};
 
 use bowline_store::Progress;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::changes::{Change, Changes, Found};
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::lines::{FORMAT, Header, Line, Lines};
-use super::note::{NoteError, VerifierKey};
+use super::note::{SignedNote, VerifierKey};
 use super::tile::{Edge, TILE_HASHES, TILE_WIDTH, Tile, hashes_at, perfect_root};
 use super::tree::{Hash, leaf_hash, root_of_peaks};
-
-/// What a log that is whole says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerifiedLog {
-    /// The name of the log.
-    pub origin: String,
-    /// How many events it has, every one of which was signed.
-    pub size: u64,
-    /// The root over them in hex.
-    pub root: String,
-    /// The time of the last event.
-    pub until: Option<String>,
-    /// How many events it had at the earlier checkpoint it was held against.
-    pub since: Option<u64>,
-}
-
-/// What was done to a log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tampering {
-    /// Every change, in the order of the log.
-    pub changes: Vec<Change>,
-    /// How many more there are than are listed.
-    pub more: u64,
-}
-
-impl fmt::Display for Tampering {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, change) in self.changes.iter().take(TOLD_MAX).enumerate() {
-            if index > 0 {
-                f.write_str("; ")?;
-            }
-            write!(f, "{change}")?;
-        }
-        let untold = self.changes.len().saturating_sub(TOLD_MAX) as u64 + self.more;
-        if untold > 0 {
-            write!(f, "; and {untold} changes more")?;
-        }
-        Ok(())
-    }
-}
-
-/// Why a log is not verified.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// The file cannot be read.
-    #[error("the log cannot be read: {0}")]
-    Input(#[from] io::Error),
-    /// Another file.
-    #[error(
-        "line 1 is not the header of an exported log: give a file that `bowline audit export` wrote"
-    )]
-    NotALog,
-    /// A newer form.
-    #[error(
-        "the log is written in format {found} and this program knows {FORMAT}: use a newer one"
-    )]
-    NewerFormat {
-        /// The number of its format.
-        found: u8,
-    },
-    /// A key that does not read.
-    #[error(transparent)]
-    Key(NoteError),
-    /// An earlier checkpoint that proves nothing.
-    #[error("the earlier checkpoint is not accepted: {0}")]
-    Since(CheckpointError),
-    /// The log was changed.
-    #[error("the log was changed: {0}")]
-    Tampered(Tampering),
-}
-
-impl LogError {
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            LogError::Input(_) => "log_input_failed",
-            LogError::NotALog => "log_malformed",
-            LogError::NewerFormat { .. } => "log_format_unknown",
-            LogError::Key(_) => "log_key_malformed",
-            LogError::Since(_) => "log_checkpoint_refused",
-            LogError::Tampered(_) => "log_tampered",
-        }
-    }
-}
+use super::verdict::{LogError, Tampering, VerifiedLog};
 
 /// Verifies an exported log under the key that `key` names (`NAME+HASH+KEY`), and against an earlier checkpoint of the
-/// same log if there is one: without it, whoever holds the log's key could have rewritten all of it.
+/// same log if there is one: without it, whoever holds the log's key could have rewritten all of it. A log that was begun
+/// in a restored home tells which one it follows; checkpoints of that one are as good.
 ///
 /// Reads the input once and holds a bounded part of it. Progress counts bytes; how many there are only the caller knows.
 pub fn verify_log(
@@ -112,9 +29,7 @@ pub fn verify_log(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<VerifiedLog, LogError> {
     let key = VerifierKey::parse(key).map_err(LogError::Key)?;
-    let since = since
-        .map(|note| Checkpoint::open(note, &key).map_err(LogError::Since))
-        .transpose()?;
+    let since = since.map(|note| Since::read(note, &key)).transpose()?;
     let mut lines = Lines::new(input);
     let Some(Line::Header(header)) = lines.next()? else {
         return Err(LogError::NotALog);
@@ -128,7 +43,7 @@ pub fn verify_log(
         lines,
         next: None,
         tree: Edge::new(),
-        since: since.as_ref().map(|since| since.size),
+        since,
         since_root: None,
         last: String::new(),
         carried: Vec::new(),
@@ -137,7 +52,56 @@ pub fn verify_log(
         changes: Changes::default(),
         progress,
     };
-    reading.verify(&header, &key, since.as_ref())
+    reading.verify(&header, &key)
+}
+
+/// The earlier checkpoint that a log is held against.
+struct Since {
+    checkpoint: Checkpoint,
+    /// Where the log's own key did not sign it: the note, and why it is not accepted, until the log itself tells that it
+    /// follows a log whose key did.
+    open: Option<(String, CheckpointError)>,
+}
+
+impl Since {
+    fn read(note: &str, key: &VerifierKey) -> Result<Since, LogError> {
+        let (checkpoint, open) = match Checkpoint::open(note, key) {
+            Ok(checkpoint) => (Some(checkpoint), None),
+            Err(error) => {
+                let read = SignedNote::parse(note).ok();
+                let said = read.and_then(|note| Checkpoint::parse(note.unverified_text()));
+                // In the log's own name nobody else signs.
+                match said.filter(|said| said.origin != key.name()) {
+                    Some(said) => (Some(said), Some((note.to_owned(), error))),
+                    None => return Err(LogError::Since(error)),
+                }
+            }
+        };
+        // Cannot fail: both arms that come here have one.
+        let checkpoint = checkpoint.ok_or(LogError::Since(CheckpointError::Text))?;
+        Ok(Since { checkpoint, open })
+    }
+
+    /// Reads whether an event tells that the log follows the one that signed the note.
+    fn follow(&mut self, entry: &str) {
+        #[derive(Deserialize)]
+        struct Created {
+            event: String,
+            follows: String,
+        }
+        let Some((note, _)) = &self.open else { return };
+        // Most events are not read as JSON for this.
+        if !entry.contains(LOG_KEY_CREATED) {
+            return;
+        }
+        let followed = serde_json::from_str::<Created>(entry)
+            .ok()
+            .filter(|created| created.event == LOG_KEY_CREATED)
+            .and_then(|created| VerifierKey::parse(&created.follows).ok());
+        if followed.is_some_and(|key| Checkpoint::open(note, &key).is_ok()) {
+            self.open = None;
+        }
+    }
 }
 
 /// A line, kept until it is known whose it is.
@@ -171,7 +135,7 @@ struct Reading<'a> {
     next: Option<Next>,
     /// The tree over the events as they are in the file.
     tree: Edge,
-    since: Option<u64>,
+    since: Option<Since>,
     since_root: Option<Hash>,
     /// The text of the last event.
     last: String,
@@ -186,12 +150,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn verify(
-        mut self,
-        header: &Header,
-        key: &VerifierKey,
-        since: Option<&Checkpoint>,
-    ) -> Result<VerifiedLog, LogError> {
+    fn verify(mut self, header: &Header, key: &VerifierKey) -> Result<VerifiedLog, LogError> {
         self.grown();
         // 1. Tiles and events, 256 at a time.
         let groups = header.size.div_ceil(TILE_WIDTH);
@@ -233,6 +192,11 @@ impl Reading<'_> {
             None
         });
         self.check_header(header, key, checkpoint.as_ref());
+        let mut since = self.since.take();
+        let refused = since.as_mut().and_then(|since| since.open.take());
+        let since = since.map(|since| since.checkpoint);
+        // Proves nothing as long as nobody known has signed it.
+        let since = since.as_ref().filter(|_| refused.is_none());
         let whole = checkpoint.as_ref().is_some_and(|checkpoint| {
             checkpoint.size == self.tree.size() && checkpoint.root == self.tree.root()
         });
@@ -247,15 +211,18 @@ impl Reading<'_> {
         }
 
         // 4. What it all amounts to.
-        match checkpoint {
-            Some(checkpoint) if whole && self.changes.is_empty() => Ok(VerifiedLog {
+        match (checkpoint, refused) {
+            (Some(_), Some((_, error))) if whole && self.changes.is_empty() => {
+                Err(LogError::Since(error))
+            }
+            (Some(checkpoint), None) if whole && self.changes.is_empty() => Ok(VerifiedLog {
                 origin: checkpoint.origin,
                 size: checkpoint.size,
                 root: hex::encode(checkpoint.root),
                 until: header.until.clone(),
                 since: since.map(|since| since.size),
             }),
-            Some(_) | None => {
+            _ => {
                 if self.changes.is_empty() {
                     // The root alone says so: nothing below it can be named.
                     self.changes.range(1..header.size.saturating_add(1));
@@ -489,8 +456,9 @@ impl Reading<'_> {
                 ending = Ending::Cut;
             }
             match next {
-                Some(Next::Checkpoint(note)) if matches!(ending, Ending::Cut) => {
-                    ending = Ending::Checkpoint(note);
+                Some(Next::Checkpoint(note)) => {
+                    self.nothing_more()?;
+                    return Ok(Ending::Checkpoint(note));
                 }
                 Some(Next::Unreadable) if matches!(ending, Ending::Cut) => {
                     ending = Ending::Broken(line);
@@ -500,11 +468,33 @@ impl Reading<'_> {
                     self.changes.surplus(&event, size);
                 }
                 Some(Next::End) | None => return Ok(ending),
-                Some(Next::Tile(_, _) | Next::Checkpoint(_) | Next::Unreadable) => {
+                Some(Next::Tile(_, _) | Next::Unreadable) => {
                     self.changes.certain(Change::Line { line });
                 }
             }
         }
+    }
+
+    /// Whatever stands behind the checkpoint was put there, be it a line or not.
+    fn nothing_more(&mut self) -> io::Result<()> {
+        while self.lines.next()?.is_some() {
+            let line = self.lines.number();
+            self.changes.certain(Change::Line { line });
+        }
+        if self.lines.torn() {
+            let line = self.lines.number() + 1;
+            self.changes.certain(Change::Line { line });
+        }
+        self.report();
+        Ok(())
+    }
+
+    fn report(&mut self) {
+        (self.progress)(Progress {
+            step: "verifying the log",
+            done: self.lines.bytes(),
+            total: self.lines.bytes(),
+        });
     }
 
     fn peek(&mut self) -> io::Result<&Next> {
@@ -515,6 +505,9 @@ impl Reading<'_> {
                 Some(Line::Event(number, entry)) => {
                     self.last.clear();
                     self.last.push_str(entry);
+                    if let Some(since) = &mut self.since {
+                        since.follow(entry);
+                    }
                     Next::Event(Found {
                         number,
                         hash: Some(leaf_hash(entry.as_bytes())),
@@ -526,11 +519,7 @@ impl Reading<'_> {
                 None => Next::End,
             };
             if line.is_multiple_of(PROGRESS_LINES) || matches!(next, Next::End) {
-                (self.progress)(Progress {
-                    step: "verifying the log",
-                    done: self.lines.bytes(),
-                    total: self.lines.bytes(),
-                });
+                self.report();
             }
             self.next = Some(next);
         }
@@ -566,7 +555,8 @@ impl Reading<'_> {
 
     /// Notes the root where the tree has the size of the earlier checkpoint.
     fn grown(&mut self) {
-        if self.since == Some(self.tree.size()) {
+        let size = self.since.as_ref().map(|since| since.checkpoint.size);
+        if size == Some(self.tree.size()) {
             self.since_root = Some(self.tree.root());
         }
     }
@@ -665,9 +655,9 @@ fn time_of(entry: &str) -> Option<String> {
         .map(|timed| timed.at)
 }
 
+/// The event that tells of a log's key, and of the log it follows.
+const LOG_KEY_CREATED: &str = "log_key_created";
 /// How many groups of events after each other may be missing before the log counts as cut off there.
 const ABSENT_GROUPS_MAX: u64 = 1_024;
 /// How many lines are read between two reports of progress.
 const PROGRESS_LINES: u64 = 4_096;
-/// How many changes a message names; all are in [`Tampering`].
-const TOLD_MAX: usize = 5;

@@ -1,7 +1,7 @@
 //! Examining a home: nothing to find in a good one, and every kind of contradiction in a bad one.
 
 use bowline_service::{
-    Caller, Clock, Error, Examination, Examine, Operation, Progress, RevocationReason,
+    AcceptClock, Caller, Clock, Error, Examination, Examine, Operation, Progress, RevocationReason,
     RevokeCertificate, Severity, ShowRevocationList, Sink, Store, Transfer,
 };
 use bowline_store::{Commit, Key, Value};
@@ -119,6 +119,10 @@ fn a_clock_behind_the_log_is_told() {
     world.pass(-3_600);
     let found = codes(&world);
     assert_eq!(found, [(Severity::Critical, "clock_behind".into())]);
+    AcceptClock {}
+        .run(&world.service, &Caller::Operator)
+        .unwrap();
+    assert_eq!(codes(&world), []);
 }
 
 #[test]

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use bowline_service::{
     Caller, Clock, CreateRole, CreateSession, CreateTrustAnchor, KeySpec, Operation, PrivateKey,
-    RenewCertificate, RevocationReason, RevokeCertificate, WireRequest, certification_request,
-    dispatch, renewal_proof,
+    RenewCertificate, RevocationReason, RevokeCertificate, SessionAsk, Store, WireRequest,
+    certification_request, dispatch, renewal_proof,
 };
+
+use bowline_store::Key;
 
 use crate::OPERATOR;
 use crate::log::{events, events_of};
@@ -104,7 +106,7 @@ fn a_refused_issuance_is_an_event_that_says_why() {
     assert_eq!(told[0]["reason"], refused.to_string());
     assert_eq!(told[0]["caller"], "operator");
 
-    // The same by its name on the wire; what does not even read is no operation.
+    // The same by its name on the wire, and of one that does not even read; but not of what only reads.
     let input = serde_json::to_vec(&{
         let mut ask = world.ask_for("", &[], &key);
         ask.names.clear();
@@ -114,6 +116,7 @@ fn a_refused_issuance_is_an_event_that_says_why() {
     dispatch("issue-certificate", &input, &world.service, &OPERATOR).unwrap_err();
     assert_eq!(events_of(&world, "operation_refused").len(), 2);
     dispatch("issue-certificate", b"{}", &world.service, &OPERATOR).unwrap_err();
+    assert_eq!(events_of(&world, "operation_refused").len(), 3);
     dispatch(
         "show-role",
         br#"{"role":"ghost"}"#,
@@ -121,7 +124,7 @@ fn a_refused_issuance_is_an_event_that_says_why() {
         &OPERATOR,
     )
     .unwrap_err();
-    assert_eq!(events_of(&world, "operation_refused").len(), 2);
+    assert_eq!(events_of(&world, "operation_refused").len(), 3);
 }
 
 #[test]
@@ -233,4 +236,36 @@ fn an_exchange_with_an_unknown_certificate_is_no_event_and_a_known_one_is() {
     assert_eq!(summed.len(), 1);
     let count: Vec<_> = summed[0]["codes"].as_object().unwrap().values().collect();
     assert_eq!(count, [1]);
+}
+
+#[test]
+fn one_that_is_refused_all_the_time_fills_no_disk() {
+    let world = World::new();
+    world.role("reader");
+    let holder = world.issue("web-1", &["reader"]);
+    let revoke = RevokeCertificate {
+        certificate: "web-1".into(),
+        reason: RevocationReason::KeyCompromise,
+    };
+    revoke.run(&world.service, &Caller::Operator).unwrap();
+    let ask = SessionAsk {
+        role_arn: format!("arn:{}", "x".repeat(60_000)),
+        ..world.session_ask(&holder, "reader")
+    };
+    let size = || {
+        let events = world.store.scan(&Key::new("event/").unwrap(), None, 1_000);
+        let events = events.unwrap();
+        let bytes: usize = events.iter().map(|(_, value)| value.len()).sum();
+        (events.len(), bytes)
+    };
+    let (events, bytes) = size();
+    for _ in 0..100 {
+        world.exchange_as(&holder, &ask).unwrap_err();
+    }
+    world.pass(60);
+    world.service.tick().unwrap();
+    let (told, taken) = size();
+    // Thirty of them, and one that counts the other seventy.
+    assert_eq!(told - events, 31);
+    assert!(taken - bytes < 31 * 4_000, "{} bytes", taken - bytes);
 }

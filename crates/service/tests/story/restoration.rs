@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bowline_service::{
-    Caller, Error, FinishRestore, Operation, RestoredHome, RevocationList, RevocationReason,
-    RevokeCertificate, ShowRevocationList, Store,
+    Caller, Error, ExportLog, FinishRestore, LogError, Operation, RestoredHome, RevocationList,
+    RevocationReason, RevokeCertificate, ShowRevocationList, Store, Transfer, verify_log,
 };
 use bowline_store::checkpoint::{Entry, Reader};
-use bowline_store::{Commit, MemoryStore};
+use bowline_store::{Commit, MemoryStore, Value};
 
+use crate::log::{Taken, events_of, fill, key_of, story};
 use crate::world::World;
 
 /// The bytes of a backup.
@@ -23,10 +24,13 @@ fn restored(world: &World, backup: &[u8]) -> World {
     let store = Arc::new(MemoryStore::new());
     let mut reader = Reader::open(backup).unwrap();
     while let Some(entry) = reader.next().unwrap() {
-        if let Entry::Record(key, value) = entry
-            && !key.as_bytes().starts_with(b"event/")
-        {
-            store.commit(Commit::new().put(key, value)).unwrap();
+        if let Entry::Record(key, value) = entry {
+            // Events come in their order, and are numbered as they were.
+            let commit = match key.as_bytes().starts_with(b"event/") {
+                true => Commit::new().append(key_of("event/"), value),
+                false => Commit::new().put(key, value),
+            };
+            store.commit(commit).unwrap();
         }
     }
     world.on(store)
@@ -54,6 +58,7 @@ fn finish(world: &World, lists: &[&RevocationList]) -> Result<RestoredHome, Erro
     FinishRestore {
         last_written_at: None,
         revocation_lists: lists.iter().map(|list| list.der.clone()).collect(),
+        accept_rewritten_log: false,
     }
     .run(&world.service, &Caller::Operator)
 }
@@ -143,11 +148,114 @@ fn a_restored_home_signs_a_log_of_another_name() {
 }
 
 #[test]
+fn a_backup_with_another_past_than_was_signed_is_refused_unless_it_is_accepted() {
+    let world = story();
+    fill(&*world.store, 600);
+    let before = world.service.sign_log_checkpoint().unwrap();
+    let event = |number| key_of("event/").numbered(number).unwrap();
+    let refuse = |again: &World, why: &str| {
+        let refused = finish(again, &[]).unwrap_err();
+        assert_eq!(&*refused.code(), "log_rewritten_in_backup", "{refused}");
+        assert!(refused.to_string().contains(why), "{refused}");
+    };
+    let put = |world: &World, key, value| {
+        world.store.commit(Commit::new().put(key, value)).unwrap();
+    };
+    let delete = |world: &World, key| {
+        world.store.commit(Commit::new().delete(key)).unwrap();
+    };
+    let kept = backup(&world);
+    // The last event that was signed, one of the first, and none.
+    for number in [before.size, 4] {
+        let again = restored(&world, &kept);
+        let value = again.store.get(&event(number)).unwrap().unwrap();
+        let text = String::from_utf8(value.into_bytes()).unwrap();
+        let edited = text.replacen("\"at\":\"20", "\"at\":\"19", 1);
+        assert_ne!(text, edited);
+        put(&again, event(number), Value::new(edited).unwrap());
+        refuse(&again, &format!("one of the events 1 to {}", before.size));
+        delete(&again, event(number));
+        refuse(
+            &again,
+            if number == 4 {
+                "event 4 is missing"
+            } else {
+                "there are"
+            },
+        );
+        // What tells of the signature is gone with it.
+        for record in ["log-checkpoint-latest", "log-key", "log"] {
+            delete(&again, key_of(record));
+            refuse(&again, "missing");
+        }
+    }
+
+    // Accepted, it goes on, and says so for ever.
+    let again = restored(&world, &kept);
+    delete(&again, event(4));
+    let ask = FinishRestore {
+        last_written_at: None,
+        revocation_lists: Vec::new(),
+        accept_rewritten_log: true,
+    };
+    let accepted = ask.run(&again.service, &Caller::Operator).unwrap();
+    let why = accepted.accepted_rewritten_log.unwrap();
+    assert!(why.contains("event 4"), "{why}");
+    let told = events_of(&again, "home_restored");
+    assert_eq!(told[0]["accepted_rewritten_log"], why);
+
+    // One without an end that was signed is restored as it is.
+    let again = restored(&world, &kept);
+    fill(&*again.store, 3);
+    finish(&again, &[]).unwrap();
+}
+
+#[test]
+fn a_restored_log_is_held_against_checkpoints_from_before() {
+    let world = story();
+    let earlier = world.service.sign_log_checkpoint().unwrap();
+    fill(&*world.store, 300);
+    let before = world.service.sign_log_checkpoint().unwrap();
+    let kept = backup(&world);
+    fill(&*world.store, 1);
+    let after = world.service.sign_log_checkpoint().unwrap();
+
+    // Twice, and never signed in between the second time.
+    let once = restored(&world, &kept);
+    finish(&once, &[]).unwrap();
+    let between = once.service.sign_log_checkpoint().unwrap();
+    let twice = restored(&once, &backup(&once));
+    finish(&twice, &[]).unwrap();
+    let again = restored(&twice, &backup(&twice));
+    finish(&again, &[]).unwrap();
+    let mut taken = Taken::default();
+    ExportLog {}
+        .run(&again.service, &Caller::Operator, &mut taken)
+        .unwrap();
+    let key = again.service.log_key().unwrap().unwrap();
+    let verify = |note: &str| {
+        let mut input = &taken.bytes[..];
+        verify_log(&mut input, &key, Some(note), &mut |_| {})
+    };
+    for note in [&earlier, &before, &between] {
+        assert_eq!(verify(&note.note).unwrap().since, Some(note.size));
+    }
+    // What was signed after the backup contradicts what happened instead.
+    assert!(matches!(verify(&after.note), Err(LogError::Tampered(_))));
+    let told = events_of(&again, "log_key_created");
+    assert_eq!(told.len(), 3);
+    assert_eq!(told[1]["follows"], told[0]["vkey"]);
+    assert_eq!(told[1]["follows_note"], before.note);
+    assert_eq!(told[2]["follows_size"], between.size);
+}
+
+#[test]
 fn only_the_operator_on_the_machine_finishes_a_restore() {
     let world = World::new();
     let ask = FinishRestore {
         last_written_at: None,
         revocation_lists: Vec::new(),
+        accept_rewritten_log: false,
     };
     let refused = ask.run(&world.service, &Caller::Nobody { source: None });
     assert!(matches!(refused, Err(Error::OperatorOnly { .. })));

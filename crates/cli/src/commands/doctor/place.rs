@@ -97,7 +97,10 @@ fn files_of(home: &Home) -> Vec<(PathBuf, Metadata, u32)> {
             let top = path == home.path();
             let entries = fs::read_dir(&path).into_iter().flatten().flatten();
             pending.extend(entries.map(|entry| {
-                let enter = top && entry.file_name() != "index";
+                let ours = !["index", "index.discarded"]
+                    .iter()
+                    .any(|sleds| entry.file_name() == *sleds);
+                let enter = top && ours;
                 (entry.path(), enter)
             }));
         }

@@ -3,7 +3,6 @@
 mod place;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use bowline_service::{
     Caller, FinishRestore, Operation, Progress, RestoredHome, Time, UnsealKey, format_time,
@@ -65,6 +64,11 @@ pub(crate) struct Restore {
     /// Move a home that is in the place aside, to HOME.replaced-TIME; it is not removed
     #[arg(long)]
     force: bool,
+
+    /// Go on although the log of events in the backup is not the one that was signed. Somebody changed it: only for
+    /// where there is no other backup. The log tells of it
+    #[arg(long)]
+    accept_rewritten_log: bool,
 }
 
 /// What was made of what.
@@ -196,7 +200,7 @@ impl Restore {
         })?;
         drop(line);
         let store = match opened {
-            Opened::Here(store) => Arc::new(store),
+            Opened::Here(store) => store,
             // Nobody else knows of it.
             Opened::Served(_) => {
                 return Err(bowline_service::Error::internal("a new home is served").into());
@@ -212,6 +216,7 @@ impl Restore {
         let finish = FinishRestore {
             last_written_at: written_at(summary),
             revocation_lists,
+            accept_rewritten_log: self.accept_rewritten_log,
         };
         finish
             .run(&service, &Caller::Operator)
@@ -273,6 +278,7 @@ fn text(context: &Context<'_>, made: &Made) -> String {
         .maybe("gap", gap)
         .fact("revocations", revocations)
         .each("CRL numbers", numbers)
+        .maybe("accepted", restored.accepted_rewritten_log.as_ref())
         .fact(
             "keys",
             restored.locked.as_ref().map_or_else(

@@ -82,32 +82,40 @@ impl Place {
             workshop.done();
             return Ok(None);
         }
+        // Out of the workshop, which is removed with all that is in it, before the old home is touched; and under the
+        // name that the old home shall have, so that one exchange puts both where they belong.
         let aside = self.aside(now);
-        self.exchange(home.path(), &aside)?;
+        fs::rename(home.path(), &aside)
+            .map_err(|error| Error::file("move the restored home to", &aside, error))?;
+        files::sync_directory(&aside)?;
+        if let Err(error) = self.exchange(&aside) {
+            // What is there is the restored home, which can be made again.
+            let _ = fs::remove_dir_all(&aside);
+            return Err(error);
+        }
         files::sync_directory(&self.path)?;
         workshop.done();
         Ok(Some(aside))
     }
 
-    /// Puts a home in the place of the old one, in one step where the file system can: at no instant is there none.
-    fn exchange(&self, home: &Path, aside: &Path) -> Result<(), Error> {
+    /// Changes the old home and the restored one, in one step where the file system can: at no instant is there none.
+    fn exchange(&self, restored: &Path) -> Result<(), Error> {
         let failed = |error| Error::file("move the restored home to", &self.path, error);
-        let exchanged = renameat_with(CWD, home, CWD, &self.path, RenameFlags::EXCHANGE);
-        match exchanged {
-            Ok(()) => {
-                return fs::rename(home, aside)
-                    .map_err(|error| Error::file("move aside", home, error));
-            }
+        match renameat_with(CWD, restored, CWD, &self.path, RenameFlags::EXCHANGE) {
+            Ok(()) => return Ok(()),
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
             Err(error) => return Err(failed(error.into())),
         }
-        fs::rename(&self.path, aside)
+        let between = files::beside(restored, ".old");
+        fs::rename(&self.path, &between)
             .map_err(|error| Error::file("move aside", &self.path, error))?;
-        fs::rename(home, &self.path).map_err(|error| {
-            // The old one is as good as it was; where it cannot go back, its new name has been told before.
-            let _ = fs::rename(aside, &self.path);
-            failed(error)
-        })
+        if let Err(error) = fs::rename(restored, &self.path) {
+            // The old one is as good as it was.
+            let _ = fs::rename(&between, &self.path);
+            return Err(failed(error));
+        }
+        // Where this fails it has another name than it was to have, and is all there.
+        fs::rename(&between, restored).map_err(|error| Error::file("rename", &between, error))
     }
 
     /// A name for the old home that nothing has.
