@@ -295,6 +295,16 @@ pub fn signing_helper() -> Option<&'static Path> {
     Clients::need(&clients().signing_helper)
 }
 
+/// `age`; `age-keygen` lies beside it.
+pub fn age() -> Option<&'static Path> {
+    Clients::need(&clients().age)
+}
+
+/// Go's packages for transparency logs.
+pub fn log_judge() -> Option<&'static Path> {
+    Clients::need(&clients().log_judge)
+}
+
 /// openssl.
 pub fn openssl() -> Option<&'static Path> {
     Clients::need(&clients().openssl)

@@ -15,6 +15,9 @@ const SIGNING_HELPER: &str = "github.com/aws/rolesanywhere-credential-helper@v1.
 /// The last part of that module's path: the name `go install` gives the program.
 const SIGNING_HELPER_BUILT: &str = "rolesanywhere-credential-helper";
 
+/// The file encryption tool whose format backups have, and the maker of its keys.
+const AGE: &str = "filippo.io/age/cmd/...@v1.2.1";
+
 /// A client that other people wrote: where it is, or why it is not here.
 pub type Client = Result<PathBuf, Missing>;
 
@@ -36,6 +39,10 @@ pub struct Clients {
     pub aws: Client,
     /// AWS's `aws_signing_helper`.
     pub signing_helper: Client,
+    /// `age`; `age-keygen` lies beside it.
+    pub age: Client,
+    /// Our few lines around Go's own packages for transparency logs.
+    pub log_judge: Client,
     /// `openssl` of this machine.
     pub openssl: Client,
 }
@@ -99,6 +106,8 @@ pub fn clients() -> &'static Clients {
             aws: python.clone().map(|path| path.with_file_name("aws")),
             python,
             signing_helper: install_signing_helper(&folder),
+            age: install_age(&folder),
+            log_judge: build_log_judge(&folder),
             openssl: find_openssl(),
         }
     })
@@ -141,7 +150,7 @@ fn install_environment(folder: &Path) -> Result<PathBuf, String> {
 
 /// Builds AWS's helper with the machine's Go, under the name that configuration files use.
 fn install_signing_helper(folder: &Path) -> Client {
-    let version = output(Command::new("go").arg("version")).map_err(Missing::Here)?;
+    let version = go_version()?;
     let programs = folder.join("go");
     let helper = programs.join("aws_signing_helper");
     let stamp = Stamp::new(&programs, &format!("{version}\n{SIGNING_HELPER}"));
@@ -153,17 +162,69 @@ fn install_signing_helper(folder: &Path) -> Client {
     let mut go = Command::new("go");
     // Its PKCS#11 part is C.
     go.env("GOBIN", &programs).env("CGO_ENABLED", "1");
-    output(go.args(["install", SIGNING_HELPER]).current_dir(folder)).map_err(|why| {
-        // The module proxy's word for a module it does not hand out; time-outs and compile errors are ours.
-        match why.contains("403 Forbidden") || why.contains("410 Gone") {
-            true => Missing::Refused(why),
-            false => Missing::Here(why),
-        }
-    })?;
+    build_with(go.args(["install", SIGNING_HELPER]).current_dir(folder))?;
     rename(programs.join(SIGNING_HELPER_BUILT), &helper)
         .map_err(|e| Missing::Here(format!("go install made no {SIGNING_HELPER_BUILT}: {e}")))?;
     stamp.set();
     Ok(helper)
+}
+
+/// Builds `age` and `age-keygen` with the machine's Go.
+fn install_age(folder: &Path) -> Client {
+    let version = go_version()?;
+    let programs = folder.join("age");
+    let age = programs.join("age");
+    let stamp = Stamp::new(&programs, &format!("{version}\n{AGE}"));
+    if stamp.holds() {
+        return Ok(age);
+    }
+    let _ = remove_dir_all(&programs);
+    create_dir_all(&programs).expect("the target directory is writable");
+    let mut go = Command::new("go");
+    go.env("GOBIN", &programs);
+    build_with(go.args(["install", AGE]).current_dir(folder))?;
+    stamp.set();
+    Ok(age)
+}
+
+/// Builds `interop/log_judge`. Its `go.sum` says what the packages it uses must be.
+fn build_log_judge(folder: &Path) -> Client {
+    let mut wanted = go_version()?;
+    let sources = workspace_root().join("tests/interop/log_judge");
+    for name in ["go.mod", "go.sum", "main.go"] {
+        let file = sources.join(name);
+        // Cannot fail in a whole checkout.
+        wanted += &read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    }
+    let programs = folder.join("log-judge");
+    let judge = programs.join("log_judge");
+    let stamp = Stamp::new(&programs, &wanted);
+    if stamp.holds() {
+        return Ok(judge);
+    }
+    let _ = remove_dir_all(&programs);
+    create_dir_all(&programs).expect("the target directory is writable");
+    let mut go = Command::new("go");
+    go.args(["build", "-trimpath", "-buildvcs=false", "-o"]);
+    build_with(go.arg(&judge).arg(".").current_dir(sources))?;
+    stamp.set();
+    Ok(judge)
+}
+
+fn go_version() -> Result<String, Missing> {
+    output(Command::new("go").arg("version")).map_err(Missing::Here)
+}
+
+/// Runs `go`, and tells a module that the proxy does not hand out from what this machine lacks.
+fn build_with(go: &mut Command) -> Result<(), Missing> {
+    match output(go) {
+        Ok(_) => Ok(()),
+        // The module proxy's word for a module it does not hand out; time-outs and compile errors are ours.
+        Err(why) if why.contains("403 Forbidden") || why.contains("410 Gone") => {
+            Err(Missing::Refused(why))
+        }
+        Err(why) => Err(Missing::Here(why)),
+    }
 }
 
 fn find_openssl() -> Client {
