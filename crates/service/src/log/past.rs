@@ -133,6 +133,15 @@ impl Service {
     }
 
     fn held(&self, log: &LogRecord) -> Result<(), Error> {
+        // A home restored before, whose next log has not begun: there is nothing that the last one signed.
+        if log.ended
+            && self
+                .store
+                .get(&keyspace::log_checkpoint_latest())?
+                .is_none()
+        {
+            return Ok(());
+        }
         let Some(signed) = self.last_signed(log)?.1 else {
             return Ok(());
         };

@@ -251,7 +251,10 @@ impl Service {
             GetCallerIdentity::NAME,
             RenewCertificate::NAME,
         ];
-        if elsewhere.contains(&operation) || !is_refusal(error) {
+        // What does not even read never comes so far.
+        let tells =
+            elsewhere.contains(&operation) && !matches!(error, Error::OperationInput { .. });
+        if tells || !is_refusal(error) {
             return Ok(());
         }
         let reads = READ_OPERATIONS.contains(&operation)
@@ -298,11 +301,15 @@ impl Service {
         event: Event,
         error: &Error,
     ) -> Result<(), Error> {
-        if self.refusals.admits(who, now) {
-            return self.commit(commit, caller, now, event);
-        }
-        self.note_refused(caller.source(), error);
-        Ok(())
+        let written = match self.refusals.admits(who, now) {
+            true => self.commit(commit, caller, now, event),
+            false => {
+                self.note_refused(caller.source(), error);
+                Ok(())
+            }
+        };
+        // What cannot be written now is counted, and written once the disk takes it.
+        written.inspect_err(|_| self.note_refused(caller.source(), error))
     }
 
     /// Writes down that a certificate of ours was not renewed, if it proved its key; counts it if not.

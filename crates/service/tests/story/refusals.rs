@@ -269,3 +269,16 @@ fn one_that_is_refused_all_the_time_fills_no_disk() {
     assert_eq!(told - events, 31);
     assert!(taken - bytes < 31 * 4_000, "{} bytes", taken - bytes);
 }
+
+#[test]
+fn what_does_not_even_read_is_counted() {
+    let world = World::new();
+    for operation in ["create-session", "renew-certificate", "get-caller-identity"] {
+        dispatch(operation, b"nonsense", &world.service, &stranger(7)).unwrap_err();
+    }
+    world.pass(60);
+    world.service.tick().unwrap();
+    let told = events_of(&world, "requests_refused");
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["codes"]["operation_input_malformed"], 3);
+}

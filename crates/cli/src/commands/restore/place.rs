@@ -89,13 +89,27 @@ impl Place {
             .map_err(|error| Error::file("move the restored home to", &aside, error))?;
         files::sync_directory(&aside)?;
         if let Err(error) = self.exchange(&aside) {
-            // What is there is the restored home, which can be made again.
-            let _ = fs::remove_dir_all(&aside);
+            // The restored home can be made again. Nothing is removed that may be the old one, whatever the file system
+            // says that it did.
+            if !self.is_old(&aside) {
+                let _ = fs::remove_dir_all(&aside);
+            }
             return Err(error);
         }
         files::sync_directory(&self.path)?;
         workshop.done();
         Ok(Some(aside))
+    }
+
+    /// Whether a directory is the old home, or may be.
+    fn is_old(&self, path: &Path) -> bool {
+        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let old = self.old.as_ref().map(|old| old.metadata().map(identity));
+        match (old, fs::metadata(path).map(identity)) {
+            (Some(Ok(old)), Ok(found)) => old == found,
+            (None, _) => false,
+            _ => true,
+        }
     }
 
     /// Changes the old home and the restored one, in one step where the file system can: at no instant is there none.
