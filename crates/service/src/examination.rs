@@ -13,7 +13,7 @@ mod revocations;
 
 use std::collections::BTreeMap;
 
-use bowline_store::{Key, Progress, SCAN_RECORDS_MAX, Value};
+use bowline_store::{Key, Progress, Value};
 use bowline_x509::Time;
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +108,7 @@ impl Transfer for Examine {
             sink,
             now: service.now(),
             records: 0,
+            bytes: 0,
             findings: Findings::default(),
         };
         examiner.resources()?;
@@ -128,6 +129,8 @@ struct Examiner<'a> {
     sink: &'a mut dyn Sink,
     now: Time,
     records: u64,
+    /// Of the records, keys included.
+    bytes: u64,
     findings: Findings,
 }
 
@@ -139,26 +142,19 @@ impl Examiner<'_> {
         prefix: &Key,
         look: &mut dyn FnMut(&mut Examiner<'_>, &Key, &Value) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut after: Option<Key> = None;
-        loop {
-            let page = self
-                .service
-                .store
-                .scan(prefix, after.as_ref(), SCAN_RECORDS_MAX)?;
-            for (key, value) in &page {
+        let service = self.service;
+        service.pages(prefix, |page| {
+            for (key, value) in page {
                 self.records += 1;
+                self.bytes += (key.len() + value.len()) as u64;
                 look(&mut *self, key, value)?;
             }
             self.sink.progress(Progress {
                 step,
-                done: self.records,
-                total: self.records,
-            })?;
-            if page.len() < SCAN_RECORDS_MAX {
-                return Ok(());
-            }
-            after = page.into_iter().next_back().map(|(key, _)| key);
-        }
+                done: self.bytes,
+                total: self.bytes,
+            })
+        })
     }
 
     fn is_there(&self, key: &Key) -> Result<bool, Error> {

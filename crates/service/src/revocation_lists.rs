@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bowline_ca::{Authority, Revocation, sign_crl};
-use bowline_store::{Commit, Key};
+use bowline_store::Commit;
 use bowline_x509::Time;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -215,12 +215,8 @@ impl Service {
     fn listed(&self, issuer_key_id: &[u8], now: Time) -> Result<Vec<Revocation>, Error> {
         let prefix = keyspace::revocations(issuer_key_id);
         let mut listed = Vec::new();
-        let mut after: Option<Key> = None;
-        loop {
-            let page = self
-                .store
-                .scan(&prefix, after.as_ref(), bowline_store::SCAN_RECORDS_MAX)?;
-            for (key, value) in &page {
+        self.pages(&prefix, |page| {
+            for (key, value) in page {
                 let record = RevocationRecord::decode(key, value)?;
                 // RFC 5280 §3.3: it must appear on one list issued after its end.
                 if record.not_after + LIST_LIFE < now {
@@ -233,11 +229,9 @@ impl Service {
                     reason: record.reason,
                 });
             }
-            if page.len() < bowline_store::SCAN_RECORDS_MAX {
-                return Ok(listed);
-            }
-            after = page.into_iter().next_back().map(|(key, _)| key);
-        }
+            Ok(())
+        })?;
+        Ok(listed)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use bowline_store::{Commit, Expectation, Key, Store, StoreError};
+use bowline_store::{Commit, Expectation, Key, Store, StoreError, Value};
 use bowline_trust::KeyRing;
 use bowline_x509::Time;
 
@@ -100,14 +100,27 @@ impl Service {
     /// Every record under a prefix, in key order, read page by page.
     pub(crate) fn load_all<R: Record>(&self, prefix: &Key) -> Result<Vec<R>, Error> {
         let mut records = Vec::new();
+        self.pages(prefix, |page| {
+            for (key, value) in page {
+                records.push(R::decode(key, value)?);
+            }
+            Ok(())
+        })?;
+        Ok(records)
+    }
+
+    /// Shows everything under a prefix to `look`, in key order, page by page.
+    pub(crate) fn pages(
+        &self,
+        prefix: &Key,
+        mut look: impl FnMut(&[(Key, Value)]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut after: Option<Key> = None;
         loop {
             let page = self.store.scan(prefix, after.as_ref(), SCAN_PAGE)?;
-            for (key, value) in &page {
-                records.push(R::decode(key, value)?);
-            }
+            look(&page)?;
             if page.len() < SCAN_PAGE {
-                return Ok(records);
+                return Ok(());
             }
             after = page.into_iter().next_back().map(|(key, _)| key);
         }

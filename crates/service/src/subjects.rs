@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 
 use bowline_store::{Commit, Key, Value};
 use bowline_trust::{Uuid, subject_arn, subject_id};
-use bowline_x509::{Certificate, SerialNumber, Time};
+use bowline_x509::{Certificate, Time};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
@@ -237,10 +237,10 @@ impl Operation for ShowSubject {
         let id: Uuid = view.subject_id.parse()?;
         let prefix: Key = keyspace::subject_credentials(&id);
         let now = service.now();
-        let authorities = service.load_all::<AuthorityRecord>(&keyspace::authorities())?;
+        let issuers = service.own_issuers()?;
         for (key, value) in service.store.scan(&prefix, None, PAGE_MAX)? {
             let record = CredentialRecord::decode(&key, &value)?;
-            let revoked = service.is_revoked(&authorities, &record.issuer, &record.serial)?;
+            let revoked = service.is_revoked(&issuers, &record)?;
             view.credentials.push(SubjectCredential {
                 serial: record.serial,
                 issuer: record.issuer,
@@ -257,25 +257,29 @@ impl Operation for ShowSubject {
 }
 
 impl Service {
-    /// Whether one of our authorities has revoked a certificate that is known by its issuer's name and serial number.
+    /// The names of our authorities, as issuers, with their keys' ids.
+    fn own_issuers(&self) -> Result<Vec<(String, [u8; 20])>, Error> {
+        let records = self.load_all::<AuthorityRecord>(&keyspace::authorities())?;
+        let issuer = |record: &AuthorityRecord| {
+            let authority = record.authority()?;
+            let name = authority.certificate().subject().to_string();
+            Ok((name, authority.public_key().key_id()))
+        };
+        records.iter().map(issuer).collect()
+    }
+
+    /// Whether one of our authorities has revoked a certificate that a subject came with.
     fn is_revoked(
         &self,
-        authorities: &[AuthorityRecord],
-        issuer: &str,
-        serial: &str,
+        issuers: &[(String, [u8; 20])],
+        record: &CredentialRecord,
     ) -> Result<bool, Error> {
-        let number = hex::decode(serial).ok();
-        let Some(number) = number.and_then(|bytes| SerialNumber::from_bytes(&bytes).ok()) else {
+        // Those of foreign authorities may have other numbers than ours do.
+        let Ok(serial) = record.serial.parse() else {
             return Ok(false);
         };
-        for record in authorities {
-            let authority = record.authority()?;
-            let certificate = authority.certificate();
-            if certificate.subject().to_string() == issuer
-                && self
-                    .revocation(&authority.public_key().key_id(), &number)?
-                    .is_some()
-            {
+        for (_, key_id) in issuers.iter().filter(|(name, _)| *name == record.issuer) {
+            if self.revocation(key_id, &serial)?.is_some() {
                 return Ok(true);
             }
         }

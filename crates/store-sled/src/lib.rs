@@ -38,7 +38,7 @@ pub use lock::{Holder, holder};
 pub use open::{Action, Opening};
 pub use options::SledOptions;
 pub use restore::{RestoreError, restore};
-pub use store::SledStore;
+pub use store::{CheckpointWatch, HomeClosed, SledStore};
 
 #[cfg(test)]
 mod tests;

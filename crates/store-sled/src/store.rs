@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::thread::{Builder, JoinHandle};
 
 use bowline_store::checkpoint::{Summary, Writer};
@@ -103,7 +103,7 @@ impl SledStore {
             unknown: OnceLock::new(),
             tail: Tail::new(opened.position, opened.behind_checkpoint, due_after),
             files: RwLock::new(()),
-            checkpoint_failure: Mutex::new(None),
+            checkpoint_failure: Arc::default(),
         });
         let failed = |source| OpenError::io("start a thread for", home, source);
         let (requests, received) = sync_channel(options.queue_commits);
@@ -192,6 +192,28 @@ impl SledStore {
     pub fn checkpoint_failure(&self) -> Option<String> {
         let failure = self.shared.checkpoint_failure.lock();
         failure.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells of checkpoints in the background for as long as the home is open.
+    pub fn checkpoint_watch(&self) -> CheckpointWatch {
+        CheckpointWatch(Arc::downgrade(&self.shared.checkpoint_failure))
+    }
+}
+
+/// Tells how the last checkpoint went, and does not keep the home open.
+#[derive(Debug)]
+pub struct CheckpointWatch(Weak<Mutex<Option<String>>>);
+
+/// The home that was watched is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HomeClosed;
+
+impl CheckpointWatch {
+    /// Like [`SledStore::checkpoint_failure`].
+    pub fn failure(&self) -> Result<Option<String>, HomeClosed> {
+        let failure = self.0.upgrade().ok_or(HomeClosed)?;
+        let failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(failure.clone())
     }
 }
 
@@ -318,7 +340,7 @@ pub(crate) struct Shared {
     /// Held by whoever reads checkpoints and old segments, so that none is removed meanwhile.
     pub(crate) files: RwLock<()>,
     /// Why the last checkpoint was not made.
-    pub(crate) checkpoint_failure: Mutex<Option<String>>,
+    pub(crate) checkpoint_failure: Arc<Mutex<Option<String>>>,
 }
 
 impl Shared {

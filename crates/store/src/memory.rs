@@ -95,7 +95,6 @@ impl Store for MemoryStore {
             };
             (records.values.clone(), records.numbers.clone(), header)
         };
-        let total = (values.len() + numbers.len()) as u64;
         let records = values
             .into_iter()
             .map(|(key, value)| Entry::Record(key, value));
@@ -106,12 +105,12 @@ impl Store for MemoryStore {
         for entry in records.chain(numbers) {
             writer.push(&entry).map_err(CheckpointError::Output)?;
         }
+        let (_, summary) = writer.finish().map_err(CheckpointError::Output)?;
         progress(Progress {
             step: "writing the checkpoint",
-            done: total,
-            total,
+            done: summary.bytes,
+            total: summary.bytes,
         });
-        let (_, summary) = writer.finish().map_err(CheckpointError::Output)?;
         Ok(summary)
     }
 

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bowline_server::Config;
 use bowline_service::{Caller, Operation, Progress, Service, ShowSettings};
-use bowline_store_sled::{SledOptions, SledStore};
+use bowline_store_sled::{CheckpointWatch, SledOptions};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -181,7 +181,7 @@ pub(crate) fn open(
         }
     };
     let notes = repairs(&store.opening().actions);
-    tell_failed_checkpoints(Arc::downgrade(&store));
+    tell_failed_checkpoints(store.checkpoint_watch());
     let service = Arc::new(local.service(store)?);
     // A home whose secrets do not open says so now, not to its first client.
     service.ready()?;
@@ -189,10 +189,10 @@ pub(crate) fn open(
 }
 
 /// Tells the log of checkpoints that are not made, and that they are again: the journal grows meanwhile.
-fn tell_failed_checkpoints(store: Weak<SledStore>) {
+fn tell_failed_checkpoints(checkpoints: CheckpointWatch) {
     let watch = move || {
         let mut told: Option<String> = None;
-        while let Some(failure) = store.upgrade().map(|store| store.checkpoint_failure()) {
+        while let Ok(failure) = checkpoints.failure() {
             match &failure {
                 Some(why) if told != failure => {
                     tracing::warn!("no checkpoint was made, the journal grows: {why}");

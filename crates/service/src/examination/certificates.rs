@@ -63,8 +63,7 @@ impl Examiner<'_> {
             )?);
         }
         if let Some(old) = &record.renews
-            && let Ok(old) = hex::decode(old)
-            && let Ok(old) = SerialNumber::from_bytes(&old)
+            && let Ok(old) = old.parse::<SerialNumber>()
         {
             keys.push(keyspace::renewal(&old, serial));
         }

@@ -1,7 +1,7 @@
 //! The log: no number is left out, what was signed of it is what it says, and what it tells of is there.
 
 use bowline_store::{Key, Value};
-use bowline_x509::{SerialNumber, Time};
+use bowline_x509::Time;
 use chrono::TimeDelta;
 
 use super::{Examiner, RESTORE, Severity};
@@ -135,9 +135,9 @@ impl Examiner<'_> {
             }
             _ => return Ok(()),
         };
-        let there = match parse(serial) {
-            Some(serial) => self.is_there(&keyspace::certificate(&serial))?,
-            None => false,
+        let there = match serial.parse() {
+            Ok(serial) => self.is_there(&keyspace::certificate(&serial))?,
+            Err(_) => false,
         };
         if !there {
             let what = format!(
@@ -156,9 +156,9 @@ impl Examiner<'_> {
             return Ok(());
         };
         let issuer = record.authority()?.public_key().key_id();
-        let there = match parse(serial) {
-            Some(serial) => self.is_there(&keyspace::revocation(&issuer, &serial))?,
-            None => false,
+        let there = match serial.parse() {
+            Ok(serial) => self.is_there(&keyspace::revocation(&issuer, &serial))?,
+            Err(_) => false,
         };
         if !there {
             let what =
@@ -168,10 +168,6 @@ impl Examiner<'_> {
         }
         Ok(())
     }
-}
-
-fn parse(serial: &str) -> Option<SerialNumber> {
-    SerialNumber::from_bytes(&hex::decode(serial).ok()?).ok()
 }
 
 /// What to do about checkpoints that nobody signed.

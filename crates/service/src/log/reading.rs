@@ -1,9 +1,8 @@
 //! What everybody may read of the log: its key, its last checkpoint, the hashes below it; and the entries themselves.
 
-use std::sync::Arc;
-
 use super::signing::{LogCheckpoint, entry_of, missing_event};
 use super::tile::{EntryBundle, TILE_WIDTH, Tile, push_entry};
+use crate::cache::Loaded;
 use crate::error::Error;
 use crate::keyspace;
 use crate::service::Service;
@@ -59,14 +58,12 @@ impl Service {
     }
 
     /// The last checkpoint of the log that signs now.
-    pub(super) fn latest_checkpoint(&self) -> Result<Option<Arc<LogCheckpoint>>, Error> {
+    pub(super) fn latest_checkpoint(&self) -> Result<Option<Loaded<LogCheckpoint>>, Error> {
         let Some(log) = self.log_record()? else {
             return Ok(None);
         };
         let latest = self.load::<LogCheckpoint>(&keyspace::log_checkpoint_latest())?;
-        Ok(latest
-            .filter(|latest| latest.origin == log.origin)
-            .map(|latest| Arc::new(LogCheckpoint::clone(&latest))))
+        Ok(latest.filter(|latest| latest.origin == log.origin))
     }
 
     /// The entries of exactly so many signed events after one, with their numbers.

@@ -13,7 +13,7 @@ use super::disk::TestDisk;
 use super::{key, open_on, put, reopen, value};
 use crate::journal::SystemDisk;
 use crate::open::open;
-use crate::{Action, OpenError, SledOptions, SledStore};
+use crate::{Action, HomeClosed, OpenError, SledOptions, SledStore};
 
 /// A store with short segments, over whatever is there.
 pub(super) fn segmented(home: &Path) -> SledStore {
@@ -461,6 +461,8 @@ fn a_checkpoint_that_cannot_be_written_harms_no_commit() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let failure = store.checkpoint_failure().unwrap();
+    let watch = store.checkpoint_watch();
+    assert_eq!(watch.failure(), Ok(Some(failure.clone())));
     assert!(failure.contains("checkpoint"), "{failure}");
     assert_eq!(
         checkpoints(home.path()),
@@ -478,6 +480,7 @@ fn a_checkpoint_that_cannot_be_written_harms_no_commit() {
         closing.elapsed() < Duration::from_secs(10),
         "it does not wait for its turn"
     );
+    assert_eq!(watch.failure(), Err(HomeClosed));
     present(&reopen(home.path()), 0..70);
 }
 
