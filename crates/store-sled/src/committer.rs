@@ -2,10 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::Receiver;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bowline_store::{Commit, Committed, StoreError, decide};
+use bowline_store::{Answered, Commit, Committed, StoreError, decide};
 
 use crate::index::{Changes, Damage, GroupView, Index};
 use crate::journal::{AppendError, Journal, disk_is_full};
@@ -22,10 +22,10 @@ const WAITING_SHARE: u64 = 2;
 
 pub(crate) type Answer = Result<Committed, StoreError>;
 
-/// A commit, and the caller who waits for it.
+/// A commit, and who hears its answer.
 pub(crate) struct Request {
     pub(crate) commit: Commit,
-    pub(crate) answer: SyncSender<Answer>,
+    pub(crate) answer: Answered,
 }
 
 /// Writes what arrives until no one is left who could send more.
@@ -107,9 +107,9 @@ impl Committer {
             }
         }
 
-        // 3. Answer. A caller who has gone away does not mind.
+        // 3. Answer.
         for (waiting, answer) in waiting.into_iter().zip(answers) {
-            let _ = waiting.send(answer);
+            waiting(answer);
         }
     }
 

@@ -8,8 +8,8 @@ use std::thread::{Builder, JoinHandle};
 
 use bowline_store::checkpoint::{Summary, Writer};
 use bowline_store::{
-    CheckpointError, Commit, Committed, Finding, Key, LimitError, Progress, SCAN_RECORDS_MAX,
-    Store, StoreError, Value,
+    Answered, CheckpointError, Commit, Committed, Finding, Key, LimitError, Progress,
+    SCAN_RECORDS_MAX, Store, StoreError, Value,
 };
 
 use crate::applier::{self, Apply};
@@ -146,20 +146,35 @@ impl SledStore {
     }
 
     /// Puts a commit into the queue; its answer comes later.
-    pub(crate) fn submit(&self, commit: Commit) -> Result<Receiver<Answer>, StoreError> {
-        // Before it takes a place in the queue; the committer asks again, as every engine's decision does.
-        commit.check()?;
-        let ended = || StoreError::Unavailable {
-            reason: "the committer has ended".to_owned(),
-        };
+    pub(crate) fn queue(&self, commit: Commit) -> Result<Receiver<Answer>, StoreError> {
         let (answer, answered) = sync_channel(1);
-        let requests = self.requests.as_ref().ok_or_else(ended)?;
-        match requests.try_send(Request { commit, answer }) {
+        // A caller who has gone away does not mind.
+        let tell = move |told| drop(answer.send(told));
+        match self.enqueue(commit, Box::new(tell)) {
             Ok(()) => Ok(answered),
-            Err(TrySendError::Full(_)) => Err(StoreError::Unavailable {
-                reason: "as many commits are waiting as may".to_owned(),
-            }),
-            Err(TrySendError::Disconnected(_)) => Err(ended()),
+            Err((error, _)) => Err(error),
+        }
+    }
+
+    /// Puts a commit into the queue, or gives back who should hear why not.
+    fn enqueue(&self, commit: Commit, answer: Answered) -> Result<(), (StoreError, Answered)> {
+        // Before it takes a place in the queue; the committer asks again, as every engine's decision does.
+        if let Err(error) = commit.check() {
+            return Err((error.into(), answer));
+        }
+        let unavailable = |reason: &str| StoreError::Unavailable {
+            reason: reason.to_owned(),
+        };
+        let Some(requests) = &self.requests else {
+            return Err((unavailable(ENDED), answer));
+        };
+        match requests.try_send(Request { commit, answer }) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(request)) => Err((
+                unavailable("as many commits are waiting as may"),
+                request.answer,
+            )),
+            Err(TrySendError::Disconnected(request)) => Err((unavailable(ENDED), request.answer)),
         }
     }
 
@@ -248,12 +263,18 @@ impl Store for SledStore {
     }
 
     fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        let answered = self.submit(commit)?;
+        let answered = self.queue(commit)?;
         answered.recv().unwrap_or_else(|_| {
             Err(StoreError::Unknown {
                 reason: "the committer ended before it answered".to_owned(),
             })
         })
+    }
+
+    fn submit(&self, commit: Commit, answered: Answered) {
+        if let Err((error, answered)) = self.enqueue(commit, answered) {
+            answered(Err(error));
+        }
     }
 
     fn checkpoint(
@@ -298,6 +319,9 @@ impl Store for SledStore {
         examination::examine(&self.home, &self.shared, &self.workshop, progress)
     }
 }
+
+/// Why a commit is not taken any more.
+const ENDED: &str = "the committer has ended";
 
 /// What a file of the home that does not read means to whoever uses the store.
 pub(crate) fn store_error(error: OpenError) -> StoreError {

@@ -42,6 +42,9 @@ pub const SCAN_RECORDS_MAX: usize = 1_000;
 /// The bytes an append adds to its prefix: the number, as a big-endian `u64`, so that keys sort as numbers do.
 pub const NUMBER_BYTES: usize = 8;
 
+/// Who hears the answer to a commit that nobody waits for.
+pub type Answered = Box<dyn FnOnce(Result<Committed, StoreError>) + Send>;
+
 /// An ordered map from byte keys to byte values with one atomic, conditional, durable write.
 ///
 /// Keys are ordered bytewise. Reads see every commit that returned before they began. A scan is not a
@@ -73,6 +76,13 @@ pub trait Store: Send + Sync {
     /// An engine that cannot tell either takes no commit from then on, and answers reads of the records in
     /// question with [`StoreError::Unknown`] or nothing at all, until it is opened again.
     fn commit(&self, commit: Commit) -> Result<Committed, StoreError>;
+
+    /// Like [`Store::commit`], for a caller who does not wait. `answered` hears the answer on a thread of the engine, or
+    /// on this one before this returns; it must be quick, and must not use the store. It is dropped unheard only if
+    /// the engine fails in a way it cannot tell of, which is [`StoreError::Unknown`].
+    fn submit(&self, commit: Commit, answered: Answered) {
+        answered(self.commit(commit));
+    }
 
     /// Writes a [checkpoint] of everything, as it is after some commit not older than the last one that
     /// returned before this call. Commits and reads go on meanwhile.

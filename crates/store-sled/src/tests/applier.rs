@@ -195,7 +195,7 @@ fn what_waits_for_the_index_has_room_beside_the_reserve() {
     let reserve = SledOptions::server().reserve_bytes;
     store.commit(put("a", &"x".repeat(60_000))).unwrap();
     disk.0.free.store(reserve + 60_000, Ordering::SeqCst);
-    let waiting = store.submit(put("b", "1")).unwrap();
+    let waiting = store.queue(put("b", "1")).unwrap();
     std::thread::sleep(Duration::from_millis(50));
     assert!(waiting.try_recv().is_err(), "the index gets there first");
     allow.send(()).unwrap();

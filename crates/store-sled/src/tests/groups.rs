@@ -23,9 +23,9 @@ fn in_one_group(
 ) -> Vec<Answer> {
     let before = disk.syncs();
     disk.hold();
-    let first = store.submit(put("first", "1")).unwrap();
+    let first = store.queue(put("first", "1")).unwrap();
     disk.wait_for_sync(before);
-    let submitted = commits.into_iter().map(|commit| store.submit(commit));
+    let submitted = commits.into_iter().map(|commit| store.queue(commit));
     let group: Vec<_> = submitted.map(Result::unwrap).collect();
     before_release();
     disk.release();
@@ -169,9 +169,9 @@ fn over_the_queues_bound_a_commit_is_unavailable() {
     store.commit(put("warm", "up")).unwrap();
     let before = disk.syncs();
     disk.hold();
-    let first = store.submit(put("first", "1")).unwrap();
+    let first = store.queue(put("first", "1")).unwrap();
     disk.wait_for_sync(before);
-    let waiting = ["a", "b"].map(|name| store.submit(put(name, "1")).unwrap());
+    let waiting = ["a", "b"].map(|name| store.queue(put(name, "1")).unwrap());
     let over = store.commit(put("over", "1"));
     assert!(
         matches!(over, Err(StoreError::Unavailable { .. })),

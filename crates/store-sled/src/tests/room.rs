@@ -39,7 +39,7 @@ fn in_one_group_without_sync<const N: usize>(
     store: &SledStore,
     commits: [Commit; N],
 ) -> [Answer; N] {
-    let submitted = commits.map(|commit| store.submit(commit).unwrap());
+    let submitted = commits.map(|commit| store.queue(commit).unwrap());
     submitted.map(|answered| answered.recv().unwrap())
 }
 

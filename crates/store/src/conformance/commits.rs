@@ -1,7 +1,7 @@
 //! Expectations decide, and a commit is applied whole or not at all.
 
 use super::{conflict, done, everything, get, key, value};
-use crate::{Commit, Committed, Store};
+use crate::{Appended, Commit, Committed, Store};
 
 pub(super) fn run(fresh: &dyn Fn() -> Box<dyn Store>) {
     puts_and_deletes_are_seen_by_the_next_read(&*fresh());
@@ -12,6 +12,7 @@ pub(super) fn run(fresh: &dyn Fn() -> Box<dyn Store>) {
     a_commit_may_only_ask(&*fresh());
     a_record_may_be_expected_and_written(&*fresh());
     deleting_nothing_is_fine(&*fresh());
+    nobody_need_wait_for_a_commit(&*fresh());
 }
 
 fn puts_and_deletes_are_seen_by_the_next_read(store: &dyn Store) {
@@ -119,4 +120,38 @@ fn a_record_may_be_expected_and_written(store: &dyn Store) {
 fn deleting_nothing_is_fine(store: &dyn Store) {
     done(store, Commit::new().delete(key("a")));
     assert_eq!(everything(store), []);
+}
+
+fn nobody_need_wait_for_a_commit(store: &dyn Store) {
+    let (answer, answers) = std::sync::mpsc::channel();
+    let commits = [
+        Commit::new().put(key("a"), value("1")),
+        Commit::new()
+            .expect_absent(key("a"))
+            .put(key("b"), value("1")),
+        Commit::new().append(key("n/"), value("1")),
+    ];
+    for (place, commit) in commits.into_iter().enumerate() {
+        let answer = answer.clone();
+        let tell = move |told| answer.send((place, told)).expect("the test listens");
+        store.submit(commit, Box::new(tell));
+    }
+    drop(answer);
+    let mut told: Vec<_> = answers.iter().collect();
+    told.sort_by_key(|(place, _)| *place);
+    let appended = Appended {
+        key: key("n/").numbered(1).expect("a short key"),
+        number: 1,
+    };
+    let numbered = Committed {
+        appended: vec![appended],
+    };
+    let expected = [Ok(Committed::default()), Err(conflict("a")), Ok(numbered)];
+    let expected: Vec<_> = expected.into_iter().enumerate().collect();
+    assert_eq!(
+        told, expected,
+        "each is answered once, in the order they took effect"
+    );
+    assert_eq!(get(store, &key("a")), Some(value("1")), "answered is seen");
+    assert_eq!(get(store, &key("b")), None, "refused is not");
 }
