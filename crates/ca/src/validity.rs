@@ -15,6 +15,9 @@ pub struct Asked {
     pub not_before: Option<Time>,
     /// The last second.
     pub not_after: Option<Time>,
+    /// Whether it may lie in the past, before the issuer's too: for tests of what becomes of old certificates. Who may
+    /// have one is the caller's to decide.
+    pub of_any_age: bool,
 }
 
 /// A period that keeps every rule.
@@ -41,6 +44,7 @@ pub(crate) fn grant(
     issuer: Option<&Certificate>,
     now: Time,
 ) -> Result<Granted, ProfileError> {
+    let of_any_age = asked.of_any_age;
     // 1. The issuer must be valid now; what an expired authority signs is worth nothing.
     let now = whole_second(now)?;
     let issuer = issuer.map(Certificate::validity);
@@ -59,7 +63,7 @@ pub(crate) fn grant(
     // 2. The begin: as asked, or backdated as far as the issuer reaches.
     let earliest = whole_second(now - profile.backdate())?;
     let not_before = match asked.not_before.map(whole_second).transpose()? {
-        Some(asked) if asked < earliest => {
+        Some(asked) if asked < earliest && !of_any_age => {
             return Err(ProfileError::BeginsTooEarly {
                 profile: profile.name().to_owned(),
                 asked,
@@ -69,7 +73,7 @@ pub(crate) fn grant(
         Some(asked) => match issuer {
             Some(Validity {
                 not_before: issuer, ..
-            }) if asked < issuer => {
+            }) if asked < issuer && !of_any_age => {
                 return Err(ProfileError::BeginsBeforeIssuer { asked, issuer });
             }
             _ => asked,
@@ -94,7 +98,7 @@ pub(crate) fn grant(
         }
     };
     // 4. The period as a whole.
-    if not_after <= now {
+    if not_after <= now && !of_any_age {
         return Err(ProfileError::ValidityPast { not_after, now });
     }
     if not_after < not_before {

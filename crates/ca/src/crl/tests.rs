@@ -315,6 +315,7 @@ fn lists_of_2050_are_written_in_generalizedtime() {
     let asked = Asked {
         not_before: None,
         not_after: Some(time("2060-01-01T00:00:00Z")),
+        ..Asked::default()
     };
     let root = crate::testing::root_at(&signer, time("2045-01-01T00:00:00Z"), asked);
     let (this, next) = (time("2049-12-31T23:59:59Z"), time("2050-01-01T00:00:00Z"));

@@ -36,6 +36,7 @@ fn a_successor_has_the_same_names_and_as_long_a_life() {
     let asked = Asked {
         not_before: None,
         not_after: Some(time("2026-03-04T12:34:56Z")),
+        ..Asked::default()
     };
     let old = issued(&CertificateProfile::workload(), &subject, &asked);
     let later = time("2026-03-03T00:00:00Z");
@@ -136,6 +137,7 @@ fn the_profile_judges_the_old_names_and_length_again() {
     let month = Asked {
         not_before: None,
         not_after: Some(time("2026-04-01T00:00:00Z")),
+        ..Asked::default()
     };
     let old = issued(&CertificateProfile::client(), &subject("ann"), &month);
     // Operators' certificates have the same purposes, and a week at most.

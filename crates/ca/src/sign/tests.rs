@@ -484,8 +484,7 @@ proptest! {
         let not_before = now() + chrono::TimeDelta::seconds(ahead);
         let asked = Asked {
             not_before: Some(not_before),
-            not_after: Some(not_before + chrono::TimeDelta::seconds(length)),
-        };
+            not_after: Some(not_before + chrono::TimeDelta::seconds(length)), ..Asked::default() };
         let serial = SerialNumber::from_random(drawn);
         let draft = CertificateProfile::workload().draft(&subject, &asked, &world.issuing, serial.clone(), now()).unwrap();
         let (subject_name, names) = (draft.subject().clone(), draft.names().to_vec());

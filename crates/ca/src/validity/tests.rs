@@ -12,6 +12,7 @@ fn asked(not_before: Option<&str>, not_after: Option<&str>) -> Asked {
     Asked {
         not_before: not_before.map(time),
         not_after: not_after.map(time),
+        of_any_age: false,
     }
 }
 
@@ -95,6 +96,7 @@ fn the_maximum_is_granted_and_one_second_more_is_refused() {
         let exactly = Asked {
             not_before: None,
             not_after: Some(last),
+            ..Asked::default()
         };
         assert_eq!(
             lifetime(draft(&profile, exactly, now).unwrap().validity),
@@ -104,6 +106,7 @@ fn the_maximum_is_granted_and_one_second_more_is_refused() {
         let over = Asked {
             not_before: None,
             not_after: Some(last + TimeDelta::seconds(1)),
+            ..Asked::default()
         };
         let error = draft(&profile, over, now).unwrap_err();
         let allowed = profile.max_validity().num_seconds();
@@ -123,6 +126,7 @@ fn a_hundred_years_are_refused_with_both_numbers() {
     let asked = Asked {
         not_before: None,
         not_after: Some(time("2126-01-01T00:00:00Z")),
+        ..Asked::default()
     };
     let error = draft(&CertificateProfile::workload(), asked, now()).unwrap_err();
     assert_eq!(
@@ -272,7 +276,8 @@ fn years_that_certificates_cannot_hold_are_refused() {
         code(
             Asked {
                 not_before: None,
-                not_after: Some(Time::MAX_UTC)
+                not_after: Some(Time::MAX_UTC),
+                ..Asked::default()
             },
             now()
         ),
@@ -281,6 +286,7 @@ fn years_that_certificates_cannot_hold_are_refused() {
     let last = Asked {
         not_before: None,
         not_after: Some(time("9999-12-31T23:59:59Z")),
+        ..Asked::default()
     };
     assert_eq!(code(last, time("9980-01-01T00:00:00Z")), "ok");
 }
@@ -291,6 +297,7 @@ fn times_are_utctime_through_2049_and_generalizedtime_from_2050() {
     let asked = Asked {
         not_before: None,
         not_after: Some(time("2060-01-01T00:00:00Z")),
+        ..Asked::default()
     };
     let authority = root_at(&signer, time("2045-01-01T00:00:00Z"), asked);
     for (now, not_before, not_after) in [
@@ -353,4 +360,33 @@ fn times_are_utctime_through_2049_and_generalizedtime_from_2050() {
             );
         }
     }
+}
+
+#[test]
+fn a_certificate_of_any_age_lies_in_the_past_and_is_no_longer_than_others() {
+    let workload = CertificateProfile::workload();
+    let now = time("2026-06-10T08:00:00Z");
+    let check = |begin, end, expected: &str| {
+        let old = Asked {
+            of_any_age: true,
+            ..asked(Some(begin), Some(end))
+        };
+        assert_eq!(outcome(&workload, old, now), expected, "{begin} to {end}");
+    };
+    // Before the issuer's own begin, and over.
+    check(
+        "2020-01-01T00:00:00Z",
+        "2020-01-02T00:00:00Z",
+        "2020-01-01T00:00:00Z 2020-01-02T00:00:00Z",
+    );
+    check(
+        "2020-01-01T00:00:00Z",
+        "2026-06-11T00:00:00Z",
+        "validity_too_long",
+    );
+    check(
+        "2020-01-02T00:00:00Z",
+        "2020-01-01T00:00:00Z",
+        "validity_empty",
+    );
 }
