@@ -9,6 +9,7 @@ use bowline_store::{Answered, Commit, Committed, StoreError, decide};
 
 use crate::index::{Changes, Damage, GroupView, Index};
 use crate::journal::{AppendError, Journal, disk_is_full};
+use crate::open::OPENING_SHARE;
 use crate::store::Shared;
 
 /// The most commits in a group: a bound on what the first of them waits for.
@@ -19,6 +20,10 @@ const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How often what waits for the index is counted where room is needed: sled moves older records while it writes.
 const WAITING_SHARE: u64 = 2;
+
+/// The share of the reserve that commits which take away leave free, as the divisor: what opening the index needs, so
+/// that the home opens afterwards and what they took is known.
+const LAST_SHARE: u64 = OPENING_SHARE;
 
 pub(crate) type Answer = Result<Committed, StoreError>;
 
@@ -66,10 +71,17 @@ fn gather(first: Request, requests: &Receiver<Request>) -> Vec<Request> {
 struct Committer {
     journal: Journal,
     shared: Arc<Shared>,
-    /// Below so many free bytes nothing is written.
+    /// Below so many free bytes only what takes away is written.
     reserve_bytes: u64,
     /// Why nothing is written any more.
     stopped: Option<String>,
+}
+
+/// Whether the disk has room for a group, looked up where something is to be written.
+#[derive(Default)]
+struct Room {
+    for_any: Option<Result<(), StoreError>>,
+    for_taking_away: Option<Result<(), StoreError>>,
 }
 
 impl Committer {
@@ -80,12 +92,13 @@ impl Committer {
 
         // 1. Decide each against the index and the commits before it.
         self.journal.begin();
+        let mut room = Room::default();
         let mut alone = 0;
         for Request { commit, answer } in group {
             if changes.is_empty() {
                 alone = answers.len() + 1;
             }
-            answers.push(self.decide(commit, &mut changes));
+            answers.push(self.decide(commit, &mut changes, &mut room));
             waiting.push(answer);
         }
 
@@ -113,13 +126,14 @@ impl Committer {
         }
     }
 
-    fn decide(&mut self, commit: Commit, changes: &mut Changes) -> Answer {
+    fn decide(&mut self, commit: Commit, changes: &mut Changes, room: &mut Room) -> Answer {
         self.shared.check_open()?;
         if let Some(reason) = &self.stopped {
             return Err(StoreError::Unavailable {
                 reason: reason.clone(),
             });
         }
+        let takes_away = commit.is_from_reserve();
         let view = GroupView {
             layered: self.shared.layered(),
             changes,
@@ -131,6 +145,8 @@ impl Committer {
             error => error,
         })?;
         if !effect.is_empty() {
+            // Room for it, also in the index: that must not be what a full disk meets first.
+            self.check_room(takes_away, room)?;
             self.journal.push(&effect);
         }
         let committed = std::mem::take(&mut effect.committed);
@@ -139,10 +155,7 @@ impl Committer {
     }
 
     fn keep(&mut self, changes: Changes) -> Result<(), StoreError> {
-        // 1. Room for it, also in the index: that must not be what a full disk meets first.
-        self.check_room()?;
-
-        // 2. The journal: from here on the group survives.
+        // 1. The journal: from here on the group survives.
         let position = match self.journal.append(now()) {
             Ok(position) => position,
             Err(AppendError::NotWritten(error)) => {
@@ -163,7 +176,7 @@ impl Committer {
         self.shared.acknowledge(position.sequence);
         self.shared.tail.appended(position, &changes);
 
-        // 3. From here on the group is seen. What becomes of the index does not matter to who is answered.
+        // 2. From here on the group is seen. What becomes of the index does not matter to who is answered.
         match &self.shared.index {
             Index::Sled(_) => self.shared.pending.add(changes, position),
             Index::Memory(index) => {
@@ -174,12 +187,23 @@ impl Committer {
         Ok(())
     }
 
-    /// Whether the disk has its reserve, beside what is on its way into the index.
-    fn check_room(&self) -> Result<(), StoreError> {
+    /// Whether the disk has room for a commit that writes something.
+    fn check_room(&self, takes_away: bool, room: &mut Room) -> Result<(), StoreError> {
+        let any = room
+            .for_any
+            .get_or_insert_with(|| self.check_free(self.reserve_bytes));
+        if !takes_away || any.is_ok() {
+            return any.clone();
+        }
+        room.for_taking_away
+            .get_or_insert_with(|| self.check_free(self.reserve_bytes / LAST_SHARE))
+            .clone()
+    }
+
+    /// Whether so much of the disk is free beside what is on its way into the index.
+    fn check_free(&self, least: u64) -> Result<(), StoreError> {
         let pending = &self.shared.pending;
-        let needed = self
-            .reserve_bytes
-            .saturating_add(WAITING_SHARE * pending.bytes());
+        let needed = least.saturating_add(WAITING_SHARE * pending.bytes());
         if self.journal.free().is_none_or(|free| free >= needed) {
             return Ok(());
         }
@@ -187,8 +211,8 @@ impl Committer {
         pending.wait_until_applied();
         self.shared.check_open()?;
         match self.journal.free() {
-            Some(free) if free < self.reserve_bytes => Err(StoreError::Unavailable {
-                reason: disk_is_full(free, self.reserve_bytes),
+            Some(free) if free < least => Err(StoreError::Unavailable {
+                reason: disk_is_full(free, least),
             }),
             _ => Ok(()),
         }

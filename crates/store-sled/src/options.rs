@@ -14,8 +14,9 @@ pub struct SledOptions {
     /// starting sled. The index on disk
     /// then stays behind until the next opening that uses it.
     pub memory_journal_bytes: u64,
-    /// Below so many free bytes nothing is committed any more: sled does not survive a full disk, the
-    /// journal does. Reads go on. A quarter of it must be free to open the index.
+    /// Below so many free bytes nothing is committed any more, but for
+    /// [what takes away](bowline_store::Commit::from_reserve), which is committed down to a quarter of it: sled does
+    /// not survive a full disk, the journal does. Reads go on. A quarter of it must be free to open the index.
     pub reserve_bytes: u64,
     /// How much the journal grows before a checkpoint is made in the background, or half of the last
     /// checkpoint if that is more; `u64::MAX` makes none.

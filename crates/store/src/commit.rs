@@ -26,6 +26,7 @@ use crate::{
 pub struct Commit {
     expectations: Vec<Expectation>,
     writes: Vec<Write>,
+    from_reserve: bool,
 }
 
 /// What a commit relies on. Values are compared, not an engine's revisions: a record that can change
@@ -116,6 +117,20 @@ impl Commit {
     pub fn write(mut self, write: Write) -> Commit {
         self.writes.push(write);
         self
+    }
+
+    /// Says that it takes away rights, or tells of rights taken away, and is small: an engine may write it from room
+    /// that it keeps for such commits. Whoever can fill a disk must not go on because nothing can be written any more.
+    /// What is kept of a commit does not change with it.
+    #[must_use]
+    pub fn from_reserve(mut self) -> Commit {
+        self.from_reserve = true;
+        self
+    }
+
+    /// Whether it may be written from the room kept for what takes away.
+    pub fn is_from_reserve(&self) -> bool {
+        self.from_reserve
     }
 
     /// What must hold.
@@ -258,6 +273,13 @@ mod tests {
                 bytes: COMMIT_BYTES_MAX + 9
             })
         );
+    }
+
+    #[test]
+    fn what_may_use_the_reserve_stays_so_with_what_is_added() {
+        let commit = Commit::new().from_reserve();
+        assert!(commit.put(key("a"), value(1)).is_from_reserve());
+        assert!(!Commit::new().put(key("a"), value(1)).is_from_reserve());
     }
 
     #[test]

@@ -35,6 +35,63 @@ fn a_disk_with_little_room_refuses_commits_and_goes_on_reading() {
     store.commit(put("b", "2")).unwrap();
 }
 
+#[test]
+fn what_takes_away_uses_the_reserve_and_what_comes_with_it_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    let store = open_on(home.path(), &disk);
+    let reserve = SledOptions::server().reserve_bytes;
+    disk.0.free.store(reserve - 1, Ordering::SeqCst);
+    let on_first = |commit: Commit| commit.expect_equals(key("first"), value("1"));
+    // All in one group: it is held until the last of them has come.
+    let before = disk.syncs();
+    disk.hold();
+    let held = store.queue(put("held", "1").from_reserve()).unwrap();
+    disk.wait_for_sync(before);
+    let answers = [
+        put("first", "1"),
+        put("taken", "1").from_reserve(),
+        put("first", "2"),
+        on_first(put("rests", "1")).from_reserve(),
+    ]
+    .map(|commit| store.queue(commit).unwrap());
+    disk.release();
+    held.recv().unwrap().unwrap();
+    let [first, taken, again, rests] = answers.map(|answered| answered.recv().unwrap());
+    for full in [first, again] {
+        assert!(
+            matches!(&full, Err(StoreError::Unavailable { reason }) if reason.contains("disk is full")),
+            "{full:?}"
+        );
+    }
+    taken.unwrap();
+    assert_eq!(rests, Err(StoreError::Conflict { key: key("first") }));
+    drop(store);
+    // What was refused is not in the journal either, and what was taken is.
+    disk.0.free.store(reserve / 4, Ordering::SeqCst);
+    let store = open_on(home.path(), &disk);
+    assert_eq!(store.get(&key("first")), Ok(None));
+    assert_eq!(store.get(&key("taken")), Ok(Some(value("1"))));
+}
+
+#[test]
+fn what_takes_away_leaves_a_quarter_of_the_reserve() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    let store = open_on(home.path(), &disk);
+    let last = SledOptions::server().reserve_bytes / 4;
+    disk.0.free.store(last - 1, Ordering::SeqCst);
+    let full = store.commit(put("a", "1").from_reserve());
+    assert!(
+        matches!(&full, Err(StoreError::Unavailable { reason }) if reason.contains(&last.to_string())),
+        "{full:?}"
+    );
+    disk.0.free.store(last, Ordering::SeqCst);
+    // The index has what was committed so far, so that nothing beside it is counted.
+    store.pending().wait_until_applied();
+    store.commit(put("a", "1").from_reserve()).unwrap();
+}
+
 fn in_one_group_without_sync<const N: usize>(
     store: &SledStore,
     commits: [Commit; N],
