@@ -94,14 +94,10 @@ fn through_the_service(scene: &Scene, request: &WireRequest, times: u32) -> crat
         method: request.method.clone(),
         target: request.target.clone(),
         headers: request.headers.clone(),
-        payload_sha256: None,
-        action: "s3:GetObject".into(),
-        service: None,
-        resource: RESOURCE.into(),
-        context: Default::default(),
-        source_ip: None,
+        action: Some("s3:GetObject".into()),
+        resource: Some(RESOURCE.into()),
         tls: true,
-        explain: false,
+        ..Authorize::default()
     };
     let mut made: Vec<Authorize> = (0..MADE * times as usize).map(|_| operation()).collect();
     let calls = made.len() as u64;

@@ -26,6 +26,13 @@ const ROUNDS: u32 = 5;
 /// The share of the server's CPU time that must be one signature verification's.
 const BAR: f64 = 0.5;
 
+/// How often memory is looked at.
+const RESIDENT_PARTS: usize = 10;
+
+/// What may be resident at the end, beside what was after a tenth: the store's index is held in memory up to its bound,
+/// and fills it meanwhile.
+const GROWTH: f64 = 1.5;
+
 /// The role in the certificates.
 const ROLE: &str = "s3-reader";
 
@@ -33,31 +40,11 @@ const ROLE: &str = "s3-reader";
 const REGION: &str = "us-east-1";
 
 pub fn run(arguments: &Arguments, report: &mut Report) {
-    let home = Home::initialized();
-    let permissions = ["--allow", "s3:GetObject", "--on", "arn:aws:s3:::data/*"];
-    home.succeed(["role", "create", ROLE].into_iter().chain(permissions));
-    let leaves: Vec<Leaf> = (0..CONNECTIONS)
-        .map(|connection| Leaf::issue(&home, &format!("host-{connection}")))
-        .collect();
-    let ask = SessionAsk {
-        role_arn: home.arn("role", ROLE),
-        profile_arn: home.arn("profile", "default"),
-        trust_anchor_arn: home.arn("anchor", "default"),
-        duration_seconds: None,
-        role_session_name: None,
-    };
-    let server = Server::start(&home);
+    let scene = Scene::new();
     let p256 = P256::new();
 
     let work = "exchange, 64 connections, leaf alone";
-    let load = Load {
-        leaves: &leaves,
-        ask,
-        address: server.http().trim_start_matches("http://"),
-        server: clock::of_child(server.id()),
-        with_chain: false,
-        each: EACH * arguments.times as usize,
-    };
+    let load = scene.load(EACH * arguments.times as usize);
     let (verify, ours) = load.rounds(&p256);
     let ratio = report.compare(work, &verify, &ours);
     report.at_least(work, ratio, BAR);
@@ -68,8 +55,91 @@ pub fn run(arguments: &Arguments, report: &mut Report) {
     };
     let (verify, ours) = load.rounds(&p256);
     report.compare("exchange, 64 connections, with its chain", &verify, &ours);
-    let ended = server.stop();
-    assert!(ended.success(), "the server ended with {ended}");
+    scene.end();
+}
+
+/// What the server holds in memory after a tenth of the exchanges, and after all of them.
+pub fn memory(arguments: &Arguments, report: &mut Report) {
+    let scene = Scene::new();
+    let load = scene.load(EACH);
+    let round = CONNECTIONS * EACH;
+    let rounds = arguments.exchanges.div_ceil(round).max(RESIDENT_PARTS);
+    let mut resident = Vec::new();
+    for done in 1..=rounds {
+        load.round(EACH);
+        if done % (rounds / RESIDENT_PARTS) == 0 {
+            let Some(kib) = resident_kib(scene.server.id()) else {
+                report.missing("resident memory", "this system has no /proc");
+                return scene.end();
+            };
+            println!("{:>9} exchanges: {} MiB resident", done * round, kib >> 10);
+            resident.push(kib as f64);
+        }
+    }
+    if let [first, .., last] = resident[..] {
+        let what = format!("resident memory, {} exchanges to a tenth", rounds * round);
+        report.at_most(&what, last / first, GROWTH);
+    }
+    scene.end();
+}
+
+/// The memory of a process that is not swapped out, where the system tells.
+fn resident_kib(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// A home whose server trades, and what its clients ask for.
+struct Scene {
+    leaves: Vec<Leaf>,
+    ask: SessionAsk,
+    server: Server,
+    /// Gone from the disk when dropped, so after the server.
+    _home: Home,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let home = Home::initialized();
+        let permissions = ["--allow", "s3:GetObject", "--on", "arn:aws:s3:::data/*"];
+        home.succeed(["role", "create", ROLE].into_iter().chain(permissions));
+        let leaves: Vec<Leaf> = (0..CONNECTIONS)
+            .map(|connection| Leaf::issue(&home, &format!("host-{connection}")))
+            .collect();
+        let ask = SessionAsk {
+            role_arn: home.arn("role", ROLE),
+            profile_arn: home.arn("profile", "default"),
+            trust_anchor_arn: home.arn("anchor", "default"),
+            duration_seconds: None,
+            role_session_name: None,
+        };
+        let server = Server::start(&home);
+        Scene {
+            leaves,
+            ask,
+            server,
+            _home: home,
+        }
+    }
+
+    fn load(&self, each: usize) -> Load<'_> {
+        Load {
+            leaves: &self.leaves,
+            ask: &self.ask,
+            address: self.server.http().trim_start_matches("http://"),
+            server: clock::of_child(self.server.id()),
+            with_chain: false,
+            each,
+        }
+    }
+
+    fn end(self) {
+        let ended = self.server.stop();
+        assert!(ended.success(), "the server ended with {ended}");
+    }
 }
 
 /// A workload's certificate, the ones above it, and its key.
@@ -97,7 +167,7 @@ impl Leaf {
 /// The clients. They sign before a round, and are another process than the server, whose CPU time counts.
 struct Load<'a> {
     leaves: &'a [Leaf],
-    ask: SessionAsk,
+    ask: &'a SessionAsk,
     address: &'a str,
     server: ClockId,
     with_chain: bool,
@@ -153,7 +223,7 @@ impl Load<'_> {
         } else {
             &leaf.certificates[..1]
         };
-        let request = session_request(&self.ask, self.address, sent, &leaf.key, REGION, now());
+        let request = session_request(self.ask, self.address, sent, &leaf.key, REGION, now());
         on_the_wire(&request.expect("the leaf's key signs"))
     }
 }

@@ -22,7 +22,7 @@ use report::Report;
 type Benchmark = (&'static str, fn(&Arguments, &mut Report));
 
 /// In the order of docs/benchmarks.md.
-const BENCHMARKS: [Benchmark; 7] = [
+const BENCHMARKS: [Benchmark; 8] = [
     ("issue-durable", issue::run),
     ("exchange", exchange::run),
     ("authorize", authorize::run),
@@ -30,7 +30,14 @@ const BENCHMARKS: [Benchmark; 7] = [
     ("store", store::run),
     ("one-shot", one_shot::run),
     ("revoke", revoke::run),
+    (MEMORY, exchange::memory),
 ];
+
+/// Takes minutes, and runs only where it is named.
+const MEMORY: &str = "exchange-memory";
+
+/// After how many exchanges memory is looked at last, if no number is given.
+const EXCHANGES: usize = 500_000;
 
 /// How many certificates are revoked already where it shall not matter, if no number is given.
 const REVOKED: usize = 10_000;
@@ -39,6 +46,7 @@ const REVOKED: usize = 10_000;
 struct Arguments {
     wanted: Vec<String>,
     revoked: usize,
+    exchanges: usize,
     times: u32,
 }
 
@@ -61,6 +69,7 @@ impl Arguments {
         let mut arguments = Arguments {
             wanted: Vec::new(),
             revoked: REVOKED,
+            exchanges: EXCHANGES,
             times: 1,
         };
         let mut words = words;
@@ -74,6 +83,7 @@ impl Arguments {
                 // cargo adds it for test harnesses, which this is not.
                 "--bench" => {}
                 "--revoked" => arguments.revoked = number()? as usize,
+                "--exchanges" => arguments.exchanges = number()? as usize,
                 "--times" => arguments.times = number()?,
                 name if BENCHMARKS.iter().any(|(known, _)| *known == name) => {
                     arguments.wanted.push(word);
@@ -85,14 +95,15 @@ impl Arguments {
     }
 
     fn wants(&self, name: &str) -> bool {
-        self.wanted.is_empty() || self.wanted.iter().any(|wanted| wanted == name)
+        (self.wanted.is_empty() && name != MEMORY)
+            || self.wanted.iter().any(|wanted| wanted == name)
     }
 }
 
 fn usage() -> String {
     let names: Vec<&str> = BENCHMARKS.iter().map(|(name, _)| *name).collect();
     format!(
-        "usage: cargo bench -p bowline-tests -- [--times N] [--revoked N] [NAME]...\n\
+        "usage: cargo bench -p bowline-tests -- [--times N] [--revoked N] [--exchanges N] [NAME]...\n\
          names: {}",
         names.join(", ")
     )

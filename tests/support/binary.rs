@@ -28,16 +28,29 @@ pub fn bowline_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| match std::env::var_os("BOWLINE_UNDER_TEST") {
         Some(path) => path.into(),
-        None => build(),
+        None => build(&["--package", "bowline-cli", "--bin", "bowline"], "bowline"),
     })
 }
 
-fn build() -> PathBuf {
+/// The storage server among the examples, built on first use.
+pub fn storage_server() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let example = ["--package", "bowline-guard", "--example", "s3_server"];
+        build(
+            &[&example[..], &["--features", "s3s"]].concat(),
+            "s3_server",
+        )
+    })
+}
+
+fn build(what: &[&str], name: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
         .current_dir(workspace_root())
-        .args(["build", "--package", "bowline-cli", "--bin", "bowline"])
+        .arg("build")
+        .args(what)
         .args(["--message-format", "json-render-diagnostics"])
         .arg("--target-dir")
         .arg(target_directory());
@@ -49,7 +62,7 @@ fn build() -> PathBuf {
         .stdout
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "bowline")
+        .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from));
     executable.expect("cargo names the executable it built")
 }

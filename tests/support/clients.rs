@@ -18,6 +18,9 @@ const SIGNING_HELPER_BUILT: &str = "rolesanywhere-credential-helper";
 /// The file encryption tool whose format backups have, and the maker of its keys.
 const AGE: &str = "filippo.io/age/cmd/...@v1.2.1";
 
+/// A PKCS#11 token in software and the tool that fills it, as Debian packages them. They are unpacked, not installed.
+const TOKEN_PACKAGES: [&str; 3] = ["libsofthsm2", "opensc", "opensc-pkcs11"];
+
 /// A client that other people wrote: where it is, or why it is not here.
 pub type Client = Result<PathBuf, Missing>;
 
@@ -45,6 +48,14 @@ pub struct Clients {
     pub log_judge: Client,
     /// `openssl` of this machine.
     pub openssl: Client,
+    /// The folder with SoftHSM's module, `usr/lib/softhsm/libsofthsm2.so`, and OpenSC's `usr/bin/pkcs11-tool`.
+    pub tokens: Client,
+    /// nginx, whose `auth_request` asks us.
+    pub nginx: Client,
+    /// `s3cmd`, beside the Python it runs on.
+    pub s3cmd: Client,
+    /// Debian's `rclone`.
+    pub rclone: Client,
 }
 
 impl Clients {
@@ -104,11 +115,16 @@ pub fn clients() -> &'static Clients {
         let python = install_python(&folder);
         Clients {
             aws: python.clone().map(|path| path.with_file_name("aws")),
+            s3cmd: python.clone().map(|path| path.with_file_name("s3cmd")),
             python,
             signing_helper: install_signing_helper(&folder),
             age: install_age(&folder),
             log_judge: build_log_judge(&folder),
             openssl: find_openssl(),
+            tokens: unpack_tokens(&folder),
+            nginx: unpack_nginx(&folder),
+            rclone: unpack_packages(&folder, "rclone", &["rclone"])
+                .map(|root| root.join("usr/bin/rclone")),
         }
     })
 }
@@ -209,6 +225,42 @@ fn build_log_judge(folder: &Path) -> Client {
     build_with(go.arg(&judge).arg(".").current_dir(sources))?;
     stamp.set();
     Ok(judge)
+}
+
+/// Unpacks SoftHSM and OpenSC. Nobody needs to be root for that.
+fn unpack_tokens(folder: &Path) -> Client {
+    unpack_packages(folder, "tokens", &TOKEN_PACKAGES)
+}
+
+/// Debian's nginx.
+fn unpack_nginx(folder: &Path) -> Client {
+    let root = unpack_packages(folder, "nginx", &["nginx"])?;
+    let nginx = root.join("usr/sbin/nginx");
+    // Its libraries are those of this machine, or it does not start.
+    output(Command::new(&nginx).arg("-v")).map_err(Missing::Here)?;
+    Ok(nginx)
+}
+
+/// Debian's packages, unpacked into a folder of their own. Needs no rights on this machine.
+fn unpack_packages(folder: &Path, name: &str, wanted: &[&str]) -> Client {
+    let root = folder.join(name);
+    let stamp = Stamp::new(&root, &wanted.join(" "));
+    if stamp.holds() {
+        return Ok(root);
+    }
+    let _ = remove_dir_all(&root);
+    create_dir_all(&root).expect("the target directory is writable");
+    let mut download = Command::new("apt-get");
+    download.args(["-qq", "download"]).args(wanted);
+    output(download.current_dir(&root)).map_err(Missing::Here)?;
+    let packages = std::fs::read_dir(&root).expect("the folder was just made");
+    for package in packages.flatten().map(|entry| entry.path()) {
+        let mut unpack = Command::new("dpkg");
+        unpack.arg("-x").arg(&package).arg(&root);
+        output(&mut unpack).map_err(Missing::Here)?;
+    }
+    stamp.set();
+    Ok(root)
 }
 
 fn go_version() -> Result<String, Missing> {

@@ -7,7 +7,7 @@ mod command;
 mod home;
 mod server;
 
-pub use binary::{bowline_binary, target_directory, workspace_root};
+pub use binary::{bowline_binary, storage_server, target_directory, workspace_root};
 pub use clients::{Client, Clients, clients};
 pub use command::{Finished, clean, run, run_within};
 pub use home::Home;

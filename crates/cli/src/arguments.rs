@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    anchor, audit, backup, ca, cert, conformance, credential_process, credentials, doctor, init,
-    issue, profile, quickstart, restore, role, serve, session, subject, verify,
+    anchor, audit, aws_config, backup, ca, cert, conformance, credential_process, credentials,
+    doctor, exec, host, init, issue, mfa, policy, presign, profile, provider, quickstart, restore,
+    role, sandbox, serve, session, settings, subject, verify,
 };
 use crate::context::Context;
 use crate::error::Error;
@@ -177,19 +178,31 @@ commands! {
     Role(role::Role),
     Issue(issue::Issue),
     Credentials(credentials::Credentials),
+    Exec(exec::Exec),
     Serve(serve::Serve),
     Ca(ca::Ca),
     Cert(cert::Cert),
     Anchor(anchor::Anchor),
     Profile(profile::Profile),
+    Provider(provider::Provider),
+    Policy(policy::Policy),
     Session(session::Session),
     Subject(subject::Subject),
+    Mfa(mfa::Mfa),
+    Settings(settings::Settings),
     Verify(verify::Verify),
     Audit(audit::Audit),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Doctor(doctor::Doctor),
+    Sandbox(sandbox::Sandbox),
+    /// Remove what a sandbox leaves that was killed
+    #[command(hide = true)]
+    SandboxJanitor(sandbox::SandboxJanitor),
+    AwsConfig(aws_config::AwsConfig),
+    Presign(presign::Presign),
     CredentialProcess(credential_process::CredentialProcess),
+    Host(host::Host),
     Conformance(conformance::Conformance),
 }
 

@@ -10,6 +10,7 @@ use bowline_store_sled::{OpenError, RestoreError};
 
 use crate::arguments::OutputFormat;
 use crate::exit::Exit;
+use crate::keys::KeySourceError;
 
 /// Everything a command can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +117,9 @@ pub(crate) enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Certificate and key are not to be had from where they are said to be.
+    #[error(transparent)]
+    KeySource(#[from] KeySourceError),
     /// No certificate files of a name.
     #[error("there is no certificate {name}: {} does not exist; `bowline issue {name} --role ROLE` makes one", path.display())]
     PairMissing {
@@ -327,6 +331,7 @@ impl Error {
             Error::HomeOccupied { .. } | Error::Exists { .. } => Kind::Conflict,
             Error::ModeTooOpen { .. } | Error::OwnerDiffers { .. } => Kind::Denied,
             Error::KeyOfAnother { .. } | Error::NoCertificate { .. } => Kind::Invalid,
+            Error::KeySource(error) => error.kind(),
             Error::NothingAssumable { because, .. } => because.kind,
             Error::RoleNotAssumable { .. } => Kind::Denied,
             Error::SeveralRoles { .. } => Kind::Invalid,
@@ -356,6 +361,7 @@ impl Error {
             Error::Exists { .. } => "file_exists",
             Error::KeyOfAnother { .. } => "key_of_another",
             Error::NoCertificate { .. } => "no_certificate",
+            Error::KeySource(error) => error.code(),
             Error::PairMissing { .. } => "certificate_files_missing",
             Error::NothingAssumable { because, .. } => return because.code.clone().into_owned(),
             Error::RoleNotAssumable { .. } => "role_not_assumable",

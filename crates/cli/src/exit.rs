@@ -13,6 +13,12 @@ impl Exit {
     pub const SUCCESS: Exit = Exit(0);
     /// The command line does not read.
     pub const USAGE: Exit = Exit(2);
+    /// `aws_signing_helper` has one code for whatever goes wrong.
+    pub(crate) const SIGNING_HELPER_FAILED: Exit = Exit(1);
+    /// `exec`: the command is not found.
+    pub(crate) const COMMAND_NOT_FOUND: Exit = Exit(127);
+    /// `exec`: the command is there, and cannot be run.
+    pub(crate) const COMMAND_NOT_RUN: Exit = Exit(126);
     /// `doctor`: there is something good to know.
     pub(crate) const INFO: Exit = Exit(2);
     /// `doctor`: something will be trouble.
@@ -25,6 +31,11 @@ impl Exit {
     pub(crate) const FILE_MISSING: Exit = Exit(2);
     /// `cert needs-renewal`: anything else went wrong.
     pub(crate) const ERROR_OF_NEEDS_RENEWAL: Exit = Exit(255);
+
+    /// `exec`: what the command ended with.
+    pub(crate) fn of_command(code: u8) -> Exit {
+        Exit(code)
+    }
 
     /// The code as a number.
     pub fn code(self) -> u8 {

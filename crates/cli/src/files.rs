@@ -10,9 +10,11 @@ use crate::error::Error;
 /// Reads a file of a size that certificates, keys and policies have.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let failed = |error| Error::file("read", path, error);
-    let mut bytes = Vec::new();
-    let read = File::open(path)
-        .map_err(failed)?
+    let file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    // Whole from the start: growing would leave copies of a key behind, which nobody wipes.
+    let mut bytes = Vec::with_capacity(length.min(FILE_BYTES_MAX) as usize + 1);
+    let read = file
         .take(FILE_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
@@ -222,7 +224,9 @@ mod tests {
             create_secret(&path, b"second"),
             Err(Error::Exists { .. })
         ));
-        assert_eq!(read(&path).unwrap(), b"first");
+        let bytes = read(&path).unwrap();
+        assert_eq!(bytes, b"first");
+        assert_eq!(bytes.capacity(), bytes.len() + 1, "it was never moved");
     }
 
     #[test]

@@ -10,17 +10,23 @@
 //! each.
 
 mod arguments;
+mod aws_files;
 mod backups;
 mod caller;
+mod child;
 mod commands;
 mod context;
 mod error;
 mod exit;
 mod files;
 mod home;
+mod keeper;
+mod keys;
 mod pair;
 mod progress;
 mod render;
+mod signing_flags;
+mod signing_helper;
 mod times;
 
 use std::collections::BTreeMap;
@@ -71,10 +77,16 @@ where
         variables,
         directory,
     } = environment;
-    let parsed = match arguments::parse(&arguments) {
+    let as_helper = signing_helper::is_meant(&arguments);
+    let parsed = match as_helper {
+        true => signing_helper::parse(&arguments),
+        false => arguments::parse(&arguments),
+    };
+    let parsed = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return explain_usage(&error, &arguments, output, messages),
     };
+    let told_at = clock.clone();
     let Arguments { global, command } = parsed;
     let format = global.output_format(&variables);
     // The writers are lent, so that they can still say how it ended.
@@ -92,6 +104,10 @@ where
     match outcome {
         // A reader that went away (`bowline cert list | head`) has all it wanted.
         Err(error) if error.is_broken_pipe() => Exit::SUCCESS,
+        Err(error) if as_helper => {
+            signing_helper::report(&error, told_at.now(), messages);
+            Exit::SIGNING_HELPER_FAILED
+        }
         Err(error) => error.report(format, messages),
         Ok(exit) => match output.flush() {
             Ok(()) => exit,
@@ -115,6 +131,9 @@ fn explain_usage(
         return Exit::SUCCESS;
     }
     let _ = write!(messages, "{text}");
+    if signing_helper::is_meant(arguments) {
+        return Exit::SIGNING_HELPER_FAILED;
+    }
     // There 2 means that the file is missing, and a script would issue another certificate.
     match arguments.iter().any(|argument| argument == "needs-renewal") {
         true => Exit::ERROR_OF_NEEDS_RENEWAL,

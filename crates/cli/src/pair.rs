@@ -7,6 +7,7 @@ use bowline_service::{PrivateKey, certificates_from_pem, pem_of};
 
 use crate::error::Error;
 use crate::files;
+use crate::keys::{Key, KeySource};
 
 /// A certificate with the chain it came with, and its private key.
 pub(crate) struct Pair {
@@ -15,7 +16,7 @@ pub(crate) struct Pair {
     /// The leaf, then what was in the file behind it. Never empty.
     pub(crate) certificates: Vec<Vec<u8>>,
     /// The leaf's key.
-    pub(crate) key: PrivateKey,
+    pub(crate) key: Key,
 }
 
 /// Where the files of a certificate are.
@@ -62,29 +63,8 @@ impl Pair {
         key: &Path,
         password: Option<&[u8]>,
     ) -> Result<Pair, Error> {
-        let certificates = read_certificates(certificate)?;
-        let text = zeroize::Zeroizing::new(files::read(key)?);
-        let mut private = PrivateKey::from_pem(&text, password).map_err(Error::in_file(key))?;
-        if !private.is_key_of(&certificates[0])? {
-            // A renewal that was cut off between its two files leaves the key here.
-            private = match renewed_key(&new_key_file(key), password) {
-                Some(renewed) if renewed.is_key_of(&certificates[0])? => renewed,
-                Some(_) | None => {
-                    return Err(Error::KeyOfAnother {
-                        key: key.to_owned(),
-                        certificate: certificate.to_owned(),
-                    });
-                }
-            };
-        }
-        let name = certificate
-            .file_stem()
-            .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        Ok(Pair {
-            name,
-            certificates,
-            key: private,
-        })
+        let password = password.map(|password| password.to_vec().into());
+        KeySource::of_files(certificate, key, password).load()
     }
 
     /// The end entity certificate.
@@ -197,7 +177,8 @@ pub(crate) fn finish_interrupted(
     }
 }
 
-fn new_key_file(key: &Path) -> PathBuf {
+/// Where the key of a renewal is until its certificate is in place.
+pub(crate) fn new_key_file(key: &Path) -> PathBuf {
     files::beside(key, ".new")
 }
 

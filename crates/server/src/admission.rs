@@ -79,7 +79,7 @@ fn lock(sources: &Counts) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
 }
 
 /// What one stranger commands: an IPv4 address, or the /64 that an IPv6 host draws its addresses from.
-fn neighbourhood(address: IpAddr) -> IpAddr {
+pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {

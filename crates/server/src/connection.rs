@@ -54,7 +54,8 @@ pub(crate) async fn serve<S>(
     let builder = builder(version, &limits);
     let answering = activity.clone();
     let answer = service_fn(move |request: Request<Incoming>| {
-        let (router, request_in_flight) = (router.clone(), InFlight::new(answering.clone()));
+        let (router, via) = (router.clone(), via.clone());
+        let request_in_flight = InFlight::new(answering.clone());
         async move {
             let response = router.handle(request, via).await;
             match response.body() {

@@ -7,6 +7,8 @@
 //! - [`sts`]: the STS query protocol.
 //! - [`operations`]: `POST /v1/<operation>` and the control socket.
 //! - [`transfers`]: the long answers among those: progress and bytes before the result.
+//! - [`metadata`]: credentials for the programs of one machine, as instances and containers of AWS get them.
+//! - [`proxies`]: decisions for nginx and Envoy, told by the status.
 //! - [`publication`]: what everybody may fetch: roots, CA certificates, CRLs, the event log, health.
 
 mod admission;
@@ -18,9 +20,15 @@ mod lines;
 mod listen;
 mod memory;
 mod message;
+pub mod metadata;
 pub mod operations;
+mod outbound;
 mod pool;
+mod proxies;
 mod publication;
+mod rates;
+mod replays;
+mod roots;
 mod router;
 pub mod sessions;
 mod stream;
@@ -30,6 +38,8 @@ mod transfers;
 mod transport;
 mod upkeep;
 
-pub use limits::Limits;
+pub use limits::{Limits, RateLimit};
 pub use listen::{Config, Running, ServeError, serve, serve_within};
+pub use outbound::HttpOutbound;
+pub use roots::system_roots;
 pub use transport::{Endpoint, Signing, TransportError, Trust};

@@ -1,5 +1,7 @@
 //! How much strangers may cost: bounds on connections, time, memory and work, each with its reason.
 
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// The bounds that depend on the machine, or that a test shortens. The defaults are what a server runs with.
@@ -35,6 +37,40 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Bytes of answers held at once that wait to be sent, beside those too short to count.
     pub answer_bytes: usize,
+    /// Requests a second from one address (IPv6: one /64) that no access key was proved for.
+    pub rate_per_address: Option<RateLimit>,
+    /// Requests a second of one access key.
+    pub rate_per_key: Option<RateLimit>,
+    /// Whether a signed exchange, or a call of the token service signed in its header, is answered once only.
+    pub refuse_replays: bool,
+}
+
+/// A bound on requests a second. As many may come at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// The bound.
+    pub per_second: NonZeroU32,
+    /// Whether what comes from this machine counts too. A proxy here speaks for many, and relying services here ask
+    /// for every request of theirs.
+    pub on_loopback: bool,
+}
+
+impl RateLimit {
+    /// A bound for everybody but this machine.
+    pub const fn of_others(per_second: u32) -> Option<RateLimit> {
+        match NonZeroU32::new(per_second) {
+            Some(per_second) => Some(RateLimit {
+                per_second,
+                on_loopback: false,
+            }),
+            None => None,
+        }
+    }
+
+    /// Whether requests from an address count.
+    pub(crate) fn counts(&self, address: IpAddr) -> bool {
+        self.on_loopback || !address.to_canonical().is_loopback()
+    }
 }
 
 impl Default for Limits {
@@ -54,10 +90,18 @@ impl Default for Limits {
             readers: 32,
             request_bytes: 128 * 1024 * 1024,
             answer_bytes: 128 * 1024 * 1024,
+            rate_per_address: RateLimit::of_others(RATE_PER_ADDRESS),
+            rate_per_key: RateLimit::of_others(RATE_PER_KEY),
+            refuse_replays: false,
         }
     }
 }
 
+/// Requests a second from one address, unless it is said otherwise: a site of ten thousand hosts whose credentials
+/// last an hour trades them three times a second, and one core verifies some ten times this many signatures.
+const RATE_PER_ADDRESS: u32 = 1_000;
+/// Requests a second of one access key, unless it is said otherwise: a program that asks for more asks in a loop.
+const RATE_PER_KEY: u32 = 1_000;
 /// Bytes a second that the receiver of a transfer takes at least, while frames wait for it. Any line that a backup is
 /// carried over is faster; and whoever takes one frame a minute would hold one of two places for ever.
 pub(crate) const PACE_BYTES: u64 = 64 * 1024;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bowline_service::Service;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
@@ -131,6 +132,7 @@ pub fn serve_within(
             commits.clone(),
             stopped.clone(),
         ),
+        turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
         stopped,
     };
     let mut running = Running {
@@ -256,13 +258,17 @@ impl Drop for Running {
 struct Shared {
     router: Router,
     admission: Admission,
+    /// Places of those who are told that there is no place.
+    turned_away: Arc<Semaphore>,
     stopped: watch::Receiver<bool>,
 }
 
 impl Shared {
     async fn accept_tls(mut self, listener: TcpListener, acceptor: TlsAcceptor) {
         let mut connections = JoinSet::new();
-        while let Some((stream, peer, place)) = self.accept(&listener, &mut connections).await {
+        while let Some((stream, peer, place)) =
+            self.accept(&listener, &mut connections, false).await
+        {
             let (acceptor, mut shared) = (acceptor.clone(), self.clone());
             connections.spawn(async move {
                 let patience = shared.router.limits.header_time;
@@ -281,8 +287,9 @@ impl Shared {
                     Some(b"h2") => Version::Two,
                     Some(_) | None => Version::One,
                 };
+                let via = Via::Tls(peer, shown(stream.get_ref().1));
                 let (router, stopped) = (shared.router, shared.stopped);
-                connection::serve(stream, version, router, Via::Tls(peer), stopped).await;
+                connection::serve(stream, version, router, via, stopped).await;
                 drop(place);
             });
         }
@@ -293,7 +300,8 @@ impl Shared {
 
     async fn accept_plain(mut self, listener: TcpListener) {
         let mut connections = JoinSet::new();
-        while let Some((stream, peer, place)) = self.accept(&listener, &mut connections).await {
+        while let Some((stream, peer, place)) = self.accept(&listener, &mut connections, true).await
+        {
             let (router, stopped) = (self.router.clone(), self.stopped.clone());
             connections.spawn(async move {
                 let version = Version::FirstBytes;
@@ -341,11 +349,13 @@ impl Shared {
         self.finish(connections).await;
     }
 
-    /// The next connection there is a place for, or nothing once the server stops.
+    /// The next connection there is a place for, or nothing once the server stops. Others are told to come back, where
+    /// that costs no handshake.
     async fn accept(
         &mut self,
         listener: &TcpListener,
         connections: &mut JoinSet<()>,
+        plain: bool,
     ) -> Option<(TcpStream, IpAddr, Admitted)> {
         loop {
             let accepted = tokio::select! {
@@ -362,6 +372,12 @@ impl Shared {
             // A listener on `::` sees IPv4 peers as IPv6; policies and records know them as IPv4.
             let peer = peer.ip().to_canonical();
             let Some(place) = self.admission.admit(peer) else {
+                if plain && let Ok(place) = self.turned_away.clone().try_acquire_owned() {
+                    connections.spawn(async move {
+                        let _ = tokio::time::timeout(TURN_AWAY_TIME, turn_away(stream)).await;
+                        drop(place);
+                    });
+                }
                 continue;
             };
             let _ = stream.set_nodelay(true);
@@ -375,6 +391,22 @@ impl Shared {
         let _ = tokio::time::timeout(self.router.limits.drain_time, all_ended).await;
         connections.shutdown().await;
     }
+}
+
+/// The certificates that a client showed. Nothing is ever resumed, so the key was proved on this connection.
+fn shown(connection: &rustls::ServerConnection) -> Arc<[Vec<u8>]> {
+    let shown = connection.peer_certificates().unwrap_or_default();
+    shown.iter().map(|der| der.to_vec()).collect()
+}
+
+/// Tells a client of plain HTTP to come back, and reads on until it hangs up: a socket closed with bytes unread could
+/// take the answer back.
+async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(COME_BACK).await?;
+    stream.shutdown().await?;
+    let mut scratch = [0; 4096];
+    while stream.read(&mut scratch).await? > 0 {}
+    Ok(())
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
@@ -407,6 +439,13 @@ fn listen_error(at: &str, error: &io::Error) -> ServeError {
     }
 }
 
+/// What a connection over the bound is told.
+const COME_BACK: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    content-length: 47\r\nretry-after: 1\r\nconnection: close\r\n\r\ntoo many connections are open: try again in 1 s";
+/// How long a connection over the bound is kept to be told so.
+const TURN_AWAY_TIME: Duration = Duration::from_millis(500);
+/// Connections over the bound that are told so at once. The others are closed.
+const TURNED_AWAY_MAX: usize = 64;
 /// Connections to the control socket at once.
 const CONTROL_CONNECTIONS_MAX: usize = 256;
 /// Threads for blocking work of the server itself: renewing its certificate and ticking, which wait for no place.

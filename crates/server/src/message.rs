@@ -1,9 +1,10 @@
 //! Requests in and answers out, independent of any dialect.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_service::{Error, Kind, WireRequest};
+use bowline_service::{Channel, DoorError, Error, Kind, WireRequest};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
 use http_body_util::{BodyExt, Either, Full};
@@ -18,28 +19,39 @@ use crate::stream::Frames;
 pub(crate) type Response = http::Response<Either<Full<Bytes>, Frames>>;
 
 /// How the request reached us.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Via {
     /// The control socket, from a peer that owns the home.
     ControlSocket,
-    /// TLS.
-    Tls(IpAddr),
+    /// TLS, with the certificates that the client showed on this very connection, DER, its own first.
+    Tls(IpAddr, Arc<[Vec<u8>]>),
     /// Plain HTTP.
     Plain(IpAddr),
 }
 
 impl Via {
-    pub(crate) fn source(self) -> Option<IpAddr> {
+    pub(crate) fn source(&self) -> Option<IpAddr> {
         match self {
             Via::ControlSocket => None,
-            Via::Tls(address) | Via::Plain(address) => Some(address),
+            Via::Tls(address, _) | Via::Plain(address) => Some(*address),
+        }
+    }
+
+    /// What the service is told of the connection.
+    pub(crate) fn channel(&self) -> Channel {
+        Channel {
+            source: self.source(),
+            client_certificates: match self {
+                Via::ControlSocket | Via::Plain(_) => Vec::new(),
+                Via::Tls(_, shown) => shown.to_vec(),
+            },
         }
     }
 
     /// Whether everything may be served this way. Plain HTTP beyond loopback carries only what is signed in itself.
-    pub(crate) fn carries_everything(self) -> bool {
+    pub(crate) fn carries_everything(&self) -> bool {
         match self {
-            Via::ControlSocket | Via::Tls(_) => true,
+            Via::ControlSocket | Via::Tls(..) => true,
             Via::Plain(address) => address.to_canonical().is_loopback(),
         }
     }
@@ -68,6 +80,13 @@ pub(crate) fn malformed(parts: &Parts) -> Option<(u16, &'static str)> {
     let host = parts.headers.get(http::header::HOST);
     if parts.headers.len() > HEADERS_MAX {
         return Some((431, "a request has at most 128 headers"));
+    }
+    // Left out below, it would be a header outside the signature that a server behind a proxy still reads.
+    let unread = |(name, value): (&HeaderName, &HeaderValue)| {
+        name.as_str().starts_with("x-amz-") && std::str::from_utf8(value.as_bytes()).is_err()
+    };
+    if parts.headers.iter().any(unread) {
+        return Some((400, "the value of an x-amz- header is UTF-8"));
     }
     let text = match (codings.next(), codings.next()) {
         (Some(coding), None) if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
@@ -111,7 +130,7 @@ where
     let reading = read_body(body, body_max, memory, &mut held);
     let body = tokio::time::timeout(body_time, reading)
         .await
-        .map_err(|_| Error::RequestBodySlow {
+        .map_err(|_| DoorError::BodySlow {
             seconds: body_time.as_secs(),
         })??;
     Ok(Held {
@@ -131,7 +150,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let too_long = || Error::RequestBodyTooLong { limit: body_max };
+    let too_long = || Error::from(DoorError::BodyTooLong { limit: body_max });
     // What is announced to be too long is refused before it is waited for.
     if body.size_hint().lower() > body_max as u64 {
         return Err(too_long());
@@ -139,7 +158,7 @@ where
     let mut body = std::pin::pin!(body);
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Error::RequestBodyBroken)?;
+        let frame = frame.map_err(|_| DoorError::BodyBroken)?;
         // Trailers are not part of any signature; they are let go.
         let Ok(data) = frame.into_data() else {
             continue;
@@ -169,6 +188,7 @@ fn header_bytes(parts: &Parts) -> usize {
 ///
 /// Values are passed on as the UTF-8 they are, so a signature sees the very bytes. A value that is not UTF-8 is
 /// left out: no dialect here reads one, and a signature over it then fails, as it must, for want of the header.
+/// Those that a signature must cover were refused before.
 fn wire_request(parts: &Parts, body: Vec<u8>) -> WireRequest {
     let mut headers: Vec<(String, String)> = parts
         .headers
@@ -240,7 +260,11 @@ pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
         http::header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    if response.status() == http::StatusCode::SERVICE_UNAVAILABLE {
+    let come_back = matches!(
+        response.status(),
+        http::StatusCode::SERVICE_UNAVAILABLE | http::StatusCode::TOO_MANY_REQUESTS
+    );
+    if come_back && !response.headers().contains_key(http::header::RETRY_AFTER) {
         response = with_header(response, "retry-after", RETRY_AFTER);
     }
     with_header(response, "x-amzn-requestid", request_id)
@@ -293,7 +317,7 @@ mod tests {
                 everything,
                 "{address}"
             );
-            assert!(Via::Tls(address).carries_everything());
+            assert!(Via::Tls(address, Arc::new([])).carries_everything());
         }
         assert!(Via::ControlSocket.carries_everything());
     }
@@ -310,6 +334,7 @@ mod tests {
             vec![],
             vec![host, host],
             vec![host, ("content-length", b"1"), ("content-length", b"1")],
+            vec![host, ("x-amz-copy-source", b"/secret/key\xa0")],
             vec![host, ("transfer-encoding", b"gzip, chunked")],
             vec![
                 host,

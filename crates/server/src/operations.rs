@@ -26,7 +26,7 @@ pub(crate) async fn serve(
     router: &Router,
     name: &str,
     held: Held,
-    via: Via,
+    via: &Via,
     request_id: &str,
 ) -> Response {
     if TRANSFERS.contains(&name) {
@@ -38,11 +38,12 @@ pub(crate) async fn serve(
     } else {
         Share::Write
     };
-    let name = name.to_owned();
+    let (name, asked_via) = (name.to_owned(), via.clone());
+    let rates = router.rates.clone();
     let run = move |service: &Service| {
-        let caller = caller(service, &request, via)?;
+        let caller = caller(service, &rates, &request, &asked_via)?;
         let result = dispatch(&name, &request.body, service, &caller);
-        note_unread(service, via, &caller, &result);
+        note_unread(service, &asked_via, &caller, &result);
         drop(memory);
         result
     };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_service::{
-    Caller, Error, Kind, Operation, RevocationList, Service, ShowAuthority, ShowBundle,
-    ShowRevocationList,
+    Caller, Error, Kind, Operation, RevocationList, Service, ShowAuthority, ShowBundle, ShowJwks,
+    ShowOpenIdConfiguration, ShowRevocationList,
 };
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::request::Parts;
@@ -29,6 +29,8 @@ enum Target<'a> {
     LogKey,
     LogTile(&'a str),
     LogEntries(&'a str),
+    OpenIdConfiguration,
+    Jwks,
     Alive,
     Ready,
 }
@@ -40,6 +42,9 @@ fn target(path: &str) -> Option<Target<'_>> {
         "/readyz" => return Some(Target::Ready),
         "/log/checkpoint" => return Some(Target::LogCheckpoint),
         "/log/key" => return Some(Target::LogKey),
+        // OpenID Connect Discovery 1.0 §4.
+        "/.well-known/openid-configuration" => return Some(Target::OpenIdConfiguration),
+        "/.well-known/jwks.json" => return Some(Target::Jwks),
         _ => {}
     }
     // Which tiles there are, and how their paths are written, the log itself knows (C2SP tlog-tiles).
@@ -114,6 +119,19 @@ async fn fetch(router: &Router, target: Target<'_>) -> Result<Option<Response>, 
             let der = revocation_list(router, id).await?;
             // A revocation shows within seconds; so caches must ask again soon.
             kept_for(SECOND, answer(200, "application/pkix-crl", der))
+        }
+        Target::OpenIdConfiguration => {
+            let run = |service: &Service| ShowOpenIdConfiguration {}.run(service, &NOBODY);
+            let document = router.publish(run).await?;
+            // Read by programs of any origin, in browsers too; there is nothing in it to keep from them.
+            let answer = answer_held(JSON, document.to_string().into())?;
+            with_header(kept_for(MINUTE, answer), "access-control-allow-origin", "*")
+        }
+        Target::Jwks => {
+            let run = |service: &Service| ShowJwks {}.run(service, &NOBODY);
+            let keys = router.publish(run).await?;
+            let answer = answer_held(JWK_SET, keys.to_string().into())?;
+            with_header(kept_for(MINUTE, answer), "access-control-allow-origin", "*")
         }
         Target::LogCheckpoint => {
             let Some(note) = router.publish(Service::log_checkpoint).await? else {
@@ -248,6 +266,11 @@ fn line(error: &Error) -> String {
 const NOBODY: Caller = Caller::Nobody { source: None };
 const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
+const JSON: &str = "application/json";
+/// RFC 7517 §8.5.1.
+const JWK_SET: &str = "application/jwk-set+json";
+/// Who meets a key he does not know asks again; a cache between must not keep the old set for long then.
+const MINUTE: &str = "public, max-age=60";
 /// Certificates of authorities change with a rollover, which is announced longer ahead.
 const HOUR: &str = "max-age=3600";
 const SECOND: &str = "max-age=1";

@@ -13,8 +13,10 @@ use crate::commits::Commits;
 use crate::limits::{CONTROL_BODY_MAX, DATA_BODY_MAX, Limits};
 use crate::memory::Memory;
 use crate::message::{self, Held, Response, Via};
-use crate::pool::{Pool, Share};
-use crate::{operations, publication, sessions, sts};
+use crate::pool::{Answer, Pool, Share};
+use crate::rates::Rates;
+use crate::replays::Replays;
+use crate::{operations, proxies, publication, sessions, sts};
 
 /// What every connection shares.
 #[derive(Clone)]
@@ -29,6 +31,10 @@ pub(crate) struct Router {
     pub(crate) publish_events: bool,
     /// Whether the store takes commits.
     pub(crate) commits: Arc<Commits>,
+    /// How many requests a second one caller may send.
+    pub(crate) rates: Arc<Rates>,
+    /// The requests that were answered, where each is answered once only.
+    pub(crate) replays: Option<Arc<Replays>>,
     pool: Pool,
     memory: Memory,
     answers: Memory,
@@ -41,6 +47,7 @@ enum Dialect {
     Publication,
     CreateSession,
     Sts,
+    Proxy,
     Operation(String),
 }
 
@@ -60,6 +67,8 @@ impl Router {
             signing: Arc::default(),
             publish_events,
             commits,
+            rates: Arc::new(Rates::new(&limits)),
+            replays: limits.refuse_replays.then(|| Arc::new(Replays::new())),
             memory: Memory::new(limits.request_bytes),
             answers: Memory::new(limits.answer_bytes),
             limits: Arc::new(limits),
@@ -74,11 +83,11 @@ impl Router {
     {
         let request_id = self.service.request_id();
         let (parts, body) = request.into_parts();
-        let response = self.respond(parts, body, via, &request_id).await;
+        let response = self.respond(parts, body, &via, &request_id).await;
         message::finish(response, &request_id)
     }
 
-    async fn respond<B>(&self, parts: Parts, body: B, via: Via, request_id: &str) -> Response
+    async fn respond<B>(&self, parts: Parts, body: B, via: &Via, request_id: &str) -> Response
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -103,6 +112,10 @@ impl Router {
                 Ok(held) => sts::serve(self, held, via, request_id).await,
                 Err(error) => sts::refuse(&error, request_id),
             },
+            Dialect::Proxy => match self.read(parts, body, CONTROL_BODY_MAX, via).await {
+                Ok(held) => proxies::serve(self, held, via, request_id).await,
+                Err(error) => proxies::refuse(&error, request_id),
+            },
             Dialect::Operation(name) => match self.read(parts, body, CONTROL_BODY_MAX, via).await {
                 Ok(held) => operations::serve(self, &name, held, via, request_id).await,
                 Err(error) => operations::refuse(&error, request_id),
@@ -110,18 +123,27 @@ impl Router {
         }
     }
 
-    async fn read<B>(&self, parts: Parts, body: B, body_max: usize, via: Via) -> Result<Held, Error>
+    async fn read<B>(
+        &self,
+        parts: Parts,
+        body: B,
+        body_max: usize,
+        via: &Via,
+    ) -> Result<Held, Error>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let patience = self.limits.body_time;
-        let read = message::read(parts, body, body_max, patience, &self.memory).await;
+        let read = match self.rates.arrived(via) {
+            Ok(()) => message::read(parts, body, body_max, patience, &self.memory).await,
+            Err(refusal) => Err(refusal),
+        };
         read.inspect_err(|refusal| note_refusal(&self.service, via, refusal))
     }
 
     /// Runs an operation where it may block.
-    pub(crate) async fn run<T, F>(&self, via: Via, share: Share, work: F) -> Result<T, Error>
+    pub(crate) async fn run<T, F>(&self, via: &Via, share: Share, work: F) -> Result<T, Error>
     where
         F: FnOnce(&Service) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
@@ -130,9 +152,25 @@ impl Router {
         let work = move || work(&service);
         let answer = match via {
             Via::ControlSocket => self.pool.run_for_operator(share, work).await,
-            Via::Tls(_) | Via::Plain(_) => self.pool.run(share, work).await,
+            Via::Tls(..) | Via::Plain(_) => self.pool.run(share, work).await,
         };
         self.commits.learn(share, &answer);
+        answer
+    }
+
+    /// Has an operation begun whose answer comes when its commit is made; no thread waits for that.
+    pub(crate) async fn begin<T, F>(&self, via: &Via, work: F) -> Result<T, Error>
+    where
+        F: FnOnce(&Arc<Service>, Answer<T>) + Send + 'static,
+        T: Send + 'static,
+    {
+        let service = self.service.clone();
+        let work = move |answer| work(&service, answer);
+        let answer = match via {
+            Via::ControlSocket => self.pool.begin_for_operator(work).await,
+            Via::Tls(..) | Via::Plain(_) => self.pool.begin(work).await,
+        };
+        self.commits.learn(Share::Write, &answer);
         answer
     }
 
@@ -143,10 +181,10 @@ impl Router {
     }
 
     /// A place for a transfer.
-    pub(crate) fn transfer_place(&self, via: Via) -> Result<OwnedSemaphorePermit, Error> {
+    pub(crate) fn transfer_place(&self, via: &Via) -> Result<OwnedSemaphorePermit, Error> {
         match via {
             Via::ControlSocket => self.pool.transfer_for_operator(),
-            Via::Tls(_) | Via::Plain(_) => self.pool.transfer(),
+            Via::Tls(..) | Via::Plain(_) => self.pool.transfer(),
         }
     }
 
@@ -168,6 +206,8 @@ fn dialect(method: &str, path: &str) -> Option<Dialect> {
     match (method, path) {
         ("POST", sessions::PATH) => Some(Dialect::CreateSession),
         ("POST" | "GET", "/") => Some(Dialect::Sts),
+        // A proxy may ask by the method of the request it asks about.
+        (_, path) if proxies::serves(path) => Some(Dialect::Proxy),
         ("POST", _) => path
             .strip_prefix(operations::PREFIX)
             .map(|name| Dialect::Operation(name.into())),
@@ -177,19 +217,27 @@ fn dialect(method: &str, path: &str) -> Option<Dialect> {
 }
 
 /// Who asks on the control plane: the operator over the control socket, else whoever the signature proves.
-pub(crate) fn caller(service: &Service, request: &WireRequest, via: Via) -> Result<Caller, Error> {
+pub(crate) fn caller(
+    service: &Service,
+    rates: &Rates,
+    request: &WireRequest,
+    via: &Via,
+) -> Result<Caller, Error> {
     match via {
         Via::ControlSocket => Ok(Caller::Operator),
-        Via::Tls(address) | Via::Plain(address) => service.identify(request, Some(address)),
+        Via::Tls(..) | Via::Plain(_) => {
+            let caller = service.identify(request, &via.channel())?;
+            rates.identified(via, &caller)?;
+            Ok(caller)
+        }
     }
 }
 
 /// Has the log count a refusal that came before the service: nobody in particular was refused. The operator on this
 /// machine is somebody.
-pub(crate) fn note_refusal(service: &Service, via: Via, error: &Error) {
-    let source = match via {
-        Via::ControlSocket => return,
-        Via::Tls(address) | Via::Plain(address) => address,
+pub(crate) fn note_refusal(service: &Service, via: &Via, error: &Error) {
+    let Some(source) = via.source() else {
+        return;
     };
     match error.kind() {
         Kind::Invalid
@@ -210,7 +258,7 @@ pub(crate) fn note_refusal(service: &Service, via: Via, error: &Error) {
 /// The same for a name that no operation has, of a caller who proved nothing. Operations tell of their refusals.
 pub(crate) fn note_unread<T>(
     service: &Service,
-    via: Via,
+    via: &Via,
     caller: &Caller,
     result: &Result<T, Error>,
 ) {

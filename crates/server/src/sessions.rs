@@ -1,33 +1,55 @@
 //! IAM Roles Anywhere on the wire: `POST /sessions`, rest-json, camelCase.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bowline_service::{
-    Caller, CreateSession, Error, Kind, Operation, PublicError, Refusal, SESSIONS_PATH, Service,
+    Caller, CreateSession, Error, Kind, PublicError, Refusal, SESSIONS_PATH, Service,
     SessionCredentials, WireRequest,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Held, Response, Via, answer, log_fault, with_header};
-use crate::pool::Share;
-use crate::router::Router;
+use crate::pool::Answer;
+use crate::router::{Router, note_refusal};
 use crate::transport::{Endpoint, TransportError};
 
 /// Where sessions are created.
 pub const PATH: &str = SESSIONS_PATH;
 
 /// Answers a CreateSession request.
-pub(crate) async fn serve(router: &Router, held: Held, via: Via, request_id: &str) -> Response {
+pub(crate) async fn serve(router: &Router, held: Held, via: &Via, request_id: &str) -> Response {
     let Held { request, memory } = held;
     let caller = Caller::Nobody {
         source: via.source(),
     };
-    let run = move |service: &Service| {
-        let result = CreateSession { request }.run(service, &caller);
-        drop(memory);
-        result
+    let (replays, asked_via) = (router.replays.clone(), via.clone());
+    let begin = move |service: &Arc<Service>, answer: Answer<SessionCredentials>| {
+        let turn = replays.map(|replays| replays.begin(&request)).transpose();
+        let turn = match turn {
+            Ok(turn) => turn,
+            Err(refusal) => {
+                note_refusal(service, &asked_via, &refusal);
+                return answer.give(Err(refusal));
+            }
+        };
+        let pending = match (CreateSession { request }).begin(service, &caller) {
+            Ok(pending) => pending,
+            Err(refusal) => {
+                // A client that is refused may try again at once.
+                drop(turn);
+                return answer.give(Err(refusal));
+            }
+        };
+        service.submit(pending, move |result| {
+            if let (Some(turn), Ok(_)) = (turn, &result) {
+                turn.keep();
+            }
+            drop(memory);
+            answer.give(result);
+        });
     };
-    match router.run(via, Share::Write, run).await {
+    match router.begin(via, begin).await {
         Ok(credentials) => match serde_json::to_vec(&Body::from(credentials)) {
             // Teleport insists on exactly 201.
             Ok(body) => answer(201, JSON, body),

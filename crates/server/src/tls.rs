@@ -10,9 +10,13 @@ use rustls::crypto::{
     verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
+    ServerConfig, SignatureScheme,
+};
 
 /// Holds the certificate that new connections are answered with.
 pub(crate) struct OwnCertificate {
@@ -80,14 +84,19 @@ impl ResolvesServerCert for OwnCertificate {
     }
 }
 
-/// The server's side: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
+/// The server's side: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1. Clients may show a certificate.
 pub(crate) fn server_config(certificate: Arc<OwnCertificate>) -> Result<ServerConfig, String> {
+    let algorithms = provider().signature_verification_algorithms;
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
-        .with_no_client_auth()
+        .with_client_cert_verifier(Arc::new(Holder { algorithms }))
         .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // A resumed connection would show the certificate of an earlier one, and prove no key. So every connection begins
+    // anew: one signature more, of a kind that costs less than the request behind it.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(config)
 }
 
@@ -168,3 +177,66 @@ impl ServerCertVerifier for Anybody {
         self.algorithms.supported_schemes()
     }
 }
+
+/// Takes any client certificate whose private key the client proves to hold, and asks for none. Whom it makes of the
+/// client is not known here: its path is checked where it is asked for, against the trust anchors of that moment.
+#[derive(Debug)]
+struct Holder {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for Holder {
+    fn offer_client_auth(&self) -> bool {
+        true
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// None are named: clients then show what they have, and strangers do not learn whom we trust.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let bytes = leaf.len() + intermediates.iter().map(|der| der.len()).sum::<usize>();
+        if intermediates.len() > SHOWN_CHAIN_MAX || bytes > SHOWN_BYTES_MAX {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// The most certificates beside its own that a client shows: as many as an exchange may bring.
+const SHOWN_CHAIN_MAX: usize = 5;
+/// The most bytes of certificates that a client shows. Every connection keeps them; six with RSA keys of 4,096 bits
+/// take 12 KiB.
+const SHOWN_BYTES_MAX: usize = 32 * 1024;

@@ -27,7 +27,7 @@ pub(crate) async fn serve(
     router: &Router,
     name: &str,
     held: Held,
-    via: Via,
+    via: &Via,
     request_id: &str,
 ) -> Response {
     match begin(router, name, held, via, request_id).await {
@@ -40,15 +40,16 @@ async fn begin(
     router: &Router,
     name: &str,
     held: Held,
-    via: Via,
+    via: &Via,
     request_id: &str,
 ) -> Result<Frames, Error> {
     let Held { request, memory } = held;
     // 1. Who asks, and whether they may, is found out among the readers: what a forged signature or a missing
     //    permission costs, no transfer waits for.
-    let named = name.to_owned();
+    let (named, asked_via) = (name.to_owned(), via.clone());
+    let rates = router.rates.clone();
     let identify = move |service: &Service| {
-        let caller = caller(service, &request, via)?;
+        let caller = caller(service, &rates, &request, &asked_via)?;
         permit_transfer(&named, &request.body, service, &caller)?;
         Ok((request, caller))
     };

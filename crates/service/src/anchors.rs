@@ -11,6 +11,7 @@ use crate::caller::Caller;
 use crate::environment::draw;
 use crate::error::Error;
 use crate::keyspace;
+use crate::life::{Ended, Scope};
 use crate::named::{NameRecord, Named};
 use crate::operation::Operation;
 use crate::record::Record;
@@ -190,17 +191,6 @@ impl Service {
             ]),
         }
     }
-}
-
-/// Sessions that came about by this second are over.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SessionsEnded {
-    pub(crate) until: Time,
-}
-
-impl Record for SessionsEnded {
-    const WHAT: &'static str = "end of sessions";
 }
 
 /// Creates a trust anchor from somebody's CA certificates, or from an authority of this home.
@@ -404,11 +394,11 @@ impl Operation for UpdateTrustAnchor {
         if self.bundle.is_some() || !anchor.enabled {
             // Whoever was let in under the old certificates, or before the anchor was disabled, stays out
             // when it is enabled again.
-            let ended = SessionsEnded { until: now };
-            commit = commit.put(
-                keyspace::anchor_sessions_ended(&anchor.id.to_string())?,
-                ended.encode()?,
-            );
+            let ended = [Ended::new(Scope::TrustAnchor(anchor.id))];
+            commit = service.end_sessions(commit, &ended, now, now)?;
+        }
+        if self.enabled == Some(false) {
+            commit = commit.from_reserve();
         }
         service.commit(commit, caller, now, written(&anchor, &settings, false))?;
         Ok(TrustAnchorView::of(&anchor, &settings))

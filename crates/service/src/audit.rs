@@ -119,8 +119,129 @@ pub enum Event {
         trust_policy: String,
         /// What it allows.
         policy: String,
+        /// What it allows at most.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boundary: Option<String>,
         /// The ARN of the profile that lists it since.
         profile: String,
+    },
+    /// A role was changed. What stayed as it was is left out.
+    RoleChanged {
+        /// Its ARN.
+        role: String,
+        /// Who may take it since.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trust_policy: Option<String>,
+        /// The longest its sessions may last since, in seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_session_duration: Option<u32>,
+        /// Whether it can be used since.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        enabled: Option<bool>,
+        /// What it allows at most since; empty where that was taken away.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boundary: Option<String>,
+        /// The policies it has since, or has otherwise: by name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        policies_put: Vec<(String, String)>,
+        /// The names of the policies it has no longer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        policies_deleted: Vec<String>,
+    },
+    /// A role was deleted; its sessions ended with it.
+    RoleDeleted {
+        /// Its ARN.
+        role: String,
+        /// Its unique id.
+        id: String,
+        /// The ARNs of the profiles that listed it.
+        profiles: Vec<String>,
+    },
+    /// A setting of the home was changed.
+    SettingChanged {
+        /// Its name.
+        setting: String,
+        /// What it was.
+        was: String,
+        /// What it is.
+        is: String,
+    },
+    /// A subject got an MFA device, or lost one, or proved that it has the one it got.
+    MfaDeviceChanged {
+        /// The device's serial number.
+        device: String,
+        /// The subject, RFC 4514.
+        subject: String,
+        /// What became of it.
+        change: MfaChange,
+    },
+    /// Sessions were ended before their time: those named, or those that began by a time of what is named.
+    SessionsEnded {
+        /// `session`, `role`, `profile`, `anchor`, `subject`, `certificate`, `provider` or `all`.
+        scope: String,
+        /// The ids of what was named.
+        ids: Vec<String>,
+        /// Those that began at this second or before are over.
+        until: Time,
+        /// Why.
+        reason: String,
+        /// The role's ARN.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<String>,
+        /// The profile's ARN.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        profile: Option<String>,
+        /// The trust anchor's ARN.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trust_anchor: Option<String>,
+        /// The subject, RFC 4514.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+        /// The serial numbers of the certificates in hex, of which they are known.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        serials: Vec<String>,
+        /// The identity provider's ARN.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        provider: Option<String>,
+    },
+    /// There is a session key more, which seals nothing yet.
+    SessionKeyPublished {
+        /// Its id.
+        key: u8,
+    },
+    /// Another key seals new sessions.
+    SessionKeyActivated {
+        /// Its id.
+        key: u8,
+        /// The id of the one before, which opens what it sealed.
+        retiring: u8,
+    },
+    /// A session key is gone, after every session that it sealed.
+    SessionKeyRetired {
+        /// Its id.
+        key: u8,
+    },
+    /// A session key was thrown away; every session that it sealed ended at once.
+    SessionKeyDropped {
+        /// Its id.
+        key: u8,
+        /// The id of the new key that seals instead, where it was the active one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaced_by: Option<u8>,
+    },
+    /// A managed policy was created or changed.
+    PolicyWritten {
+        /// Its ARN.
+        policy: String,
+        /// Whether it is new.
+        created: bool,
+        /// What it says.
+        document: String,
+    },
+    /// A managed policy was deleted.
+    PolicyDeleted {
+        /// Its ARN.
+        policy: String,
     },
     /// A trust anchor was created or changed. Whoever it trusts can get credentials.
     TrustAnchorWritten {
@@ -147,6 +268,57 @@ pub enum Event {
         session_policy: Option<String>,
         /// The longest its sessions last, in seconds.
         duration_seconds: u32,
+        /// Whether its sessions count only over TLS with their certificate.
+        #[serde(default, skip_serializing_if = "is_false")]
+        sender_constrained: bool,
+    },
+    /// An identity provider was created or changed. Whoever it vouches for can get credentials.
+    ProviderWritten {
+        /// Its ARN.
+        provider: String,
+        /// Whether it is new.
+        created: bool,
+        /// Its issuer: a URL, or an entity id.
+        issuer: String,
+        /// For whom its tokens may be.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        audiences: Vec<String>,
+        /// Where its keys come from: `document`, `discovery`, or a URL.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keys: Option<String>,
+        /// SHA-256 fingerprints of the certificates whose keys sign its assertions.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        certificates: Vec<String>,
+    },
+    /// An identity provider was deleted: nobody gets credentials by its word any more.
+    ProviderDeleted {
+        /// Its ARN.
+        provider: String,
+        /// Its issuer: a URL, or an entity id.
+        issuer: String,
+    },
+    /// New keys sign the tokens of our own.
+    IdentityKeysRenewed {
+        /// The ids of the new keys.
+        keys: Vec<String>,
+        /// The ids of those that sign nothing more.
+        retired: Vec<String>,
+        /// Whether those are published no longer, either.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        withdrawn: bool,
+    },
+    /// A session got a token that says to other systems who it is.
+    IdentityTokenIssued {
+        /// The token's id, its `jti`.
+        token: String,
+        /// Whom it speaks of.
+        subject: String,
+        /// For whom it is.
+        audiences: Vec<String>,
+        /// The id of the key that signed it.
+        key: String,
+        /// When it ends.
+        expires: Time,
     },
     /// A backup was asked for: whoever asked has a copy of everything, its keys sealed.
     BackedUp {},
@@ -189,28 +361,42 @@ pub enum Event {
         /// How often, by the stable code of the refusal.
         codes: BTreeMap<String, u64>,
     },
-    /// A certificate was traded for credentials.
+    /// Credentials were given out.
     SessionCreated {
         /// The session's id in hex.
         session: String,
         /// The access key id given out.
         access_key_id: String,
-        /// The role's ARN.
+        /// The role's ARN; of a certificate as itself its own.
         role: String,
-        /// The trust anchor's ARN.
-        trust_anchor: String,
-        /// The profile's ARN.
-        profile: String,
-        /// The certificate's serial number in hex.
-        serial: String,
-        /// The certificate's subject, RFC 4514.
-        subject: String,
+        /// By which call.
+        #[serde(default, skip_serializing_if = "SessionVia::is_exchange")]
+        via: SessionVia,
+        /// The id in hex of the session that it was assumed from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<String>,
+        /// The ARN of the identity provider at the root.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        provider: Option<String>,
+        /// The trust anchor's ARN, where a certificate was traded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trust_anchor: Option<String>,
+        /// The profile's ARN, where a certificate was traded for a role.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        profile: Option<String>,
+        /// The serial number in hex of the certificate at the root.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        serial: Option<String>,
+        /// The certificate's subject, RFC 4514, or whom the provider vouches for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
         /// The source identity.
-        source_identity: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source_identity: Option<String>,
         /// When the credentials end.
         expires: Time,
     },
-    /// An authenticated certificate was refused credentials.
+    /// Somebody who had proved who they are was refused credentials.
     SessionDenied {
         /// The stable code of the rule that failed.
         code: String,
@@ -218,11 +404,54 @@ pub enum Event {
         reason: String,
         /// The role asked for.
         role: String,
-        /// The certificate's serial number in hex.
-        serial: String,
-        /// The certificate's subject, RFC 4514.
-        subject: String,
+        /// By which call.
+        #[serde(default, skip_serializing_if = "SessionVia::is_exchange")]
+        via: SessionVia,
+        /// The serial number in hex of the certificate that asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        serial: Option<String>,
+        /// The certificate's subject, RFC 4514, or whom the provider vouches for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+        /// The ARN of the identity provider that vouches for who asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        provider: Option<String>,
     },
+}
+
+/// By which call credentials were given out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionVia {
+    /// CreateSession: a certificate was traded.
+    #[default]
+    CreateSession,
+    /// AssumeRole: a session was used.
+    AssumeRole,
+    /// AssumeRoleWithWebIdentity: the token of an OpenID Connect provider was brought.
+    WebIdentity,
+    /// AssumeRoleWithSAML: an assertion was brought.
+    Saml,
+    /// GetSessionToken: a certificate was shown.
+    SessionToken,
+}
+
+impl SessionVia {
+    fn is_exchange(&self) -> bool {
+        matches!(self, SessionVia::CreateSession)
+    }
+}
+
+/// What became of an MFA device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MfaChange {
+    /// It was made, and does not count yet.
+    Created,
+    /// Two codes proved it: it counts.
+    Confirmed,
+    /// It was taken away.
+    Deleted,
 }
 
 /// An event as it lies in the log.
@@ -287,14 +516,18 @@ impl Event {
                 code,
                 reason,
                 role,
+                via,
                 serial,
                 subject,
+                provider,
             } => Event::SessionDenied {
                 code,
                 reason: brief(reason),
                 role: brief(role),
+                via,
                 serial,
-                subject: brief(subject),
+                subject: subject.map(brief),
+                provider,
             },
             event => event,
         }

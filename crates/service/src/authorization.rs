@@ -1,22 +1,35 @@
 //! Deciding for a relying service: may whoever signed this request do that.
+//!
+//! The relying service passes on what it received: method, raw target, headers. It names the action and the resource,
+//! or leaves both out: then the request is one of S3 and says so itself.
 
-use std::collections::BTreeMap;
+mod answer;
+mod decision;
+mod s3_errors;
+mod signature_keys;
+
+pub use answer::{Authorization, Signatory, SignedPayload};
+pub use decision::{Bound, Circumstances, ContextValue, Decided, MatchedStatement, Question};
+pub use s3_errors::ServiceError;
+pub(crate) use signature_keys::Presigned;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use bowline_policy::{Arn, Decision, Effect, Request, Trace, evaluate, evaluate_traced};
-use bowline_sigv4::{Allowed, Body, Payload, Rules, SignedRequest};
-use bowline_trust::{Role, Session};
+use bowline_policy::{AccountId, Arn};
+use bowline_sigv4::{Allowed, Body, Payload, Rules, SignedRequest, hmac};
 use bowline_x509::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
-use crate::error::Error;
-use crate::keyspace;
+use crate::error::{Error, RelyingError};
 use crate::operation::Operation;
+use crate::s3::{S3Call, S3Error, S3Question, S3Request, map_s3};
 use crate::service::Service;
+use signature_keys::signature_keys;
 
-/// Verifies a signed request and decides whether its signer may take an action on a resource.
-#[derive(Serialize, Deserialize)]
+/// Verifies a signed request and decides whether its signer may do what it asks for.
+#[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Authorize {
     /// The method.
@@ -26,16 +39,35 @@ pub struct Authorize {
     /// The headers in order, repeats kept, as received.
     pub headers: Vec<(String, String)>,
     /// SHA-256 of the body in hex, where the signature covers the body and no header names its hash.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_sha256: Option<String>,
-    /// The action to decide: `s3:GetObject`.
-    pub action: String,
+    /// The body itself, base64, in place of its hash. S3's `DeleteObjects` needs it: the keys stand in it.
+    #[serde(
+        default,
+        with = "optional_base64",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub body: Option<Vec<u8>>,
+    /// The action to decide: `s3:GetObject`. Left out together with the resource, the request itself says what of S3
+    /// it asks for, and all of that must be allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The resource to decide on, an ARN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
     /// The service that clients sign for; `generic` for any. That of the action if not given: a request signed for one
     /// service must not open another.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
-    /// The resource to decide on, an ARN.
-    pub resource: String,
+    /// The account that the resource belongs to; that of its ARN, or else the home's, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_account: Option<String>,
+    /// The names that the S3 service answers under: `bucket.NAME` in the `Host` header names a bucket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub virtual_hosts: Vec<String>,
+    /// SHA-256, in hex, of the certificate whose key the client proved over TLS to the relying service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate_sha256: Option<String>,
     /// Condition keys that the relying service vouches for.
     #[serde(default)]
     pub context: BTreeMap<String, ContextValue>,
@@ -50,93 +82,14 @@ pub struct Authorize {
     pub explain: bool,
 }
 
-/// The value of a condition key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum ContextValue {
-    /// One value.
-    One(String),
-    /// A set of values.
-    Many(Vec<String>),
-}
-
-/// A decision for a relying service.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Authorization {
-    /// `allow`, `explicit_deny`, `implicit_deny`, or `unauthenticated`.
-    pub decision: String,
-    /// Why, in one sentence.
-    pub reason: String,
-    /// The stable code of a refused signature or session.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub code: Option<String>,
-    /// The status to answer with.
-    pub http_status: u16,
-    /// Who signed.
-    #[serde(flatten)]
-    pub who: Option<Signatory>,
-    /// What the signature says of the body.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub payload: Option<SignedPayload>,
-    /// The statements that decided: layer, policy, statement.
-    #[serde(default)]
-    pub matched: Vec<MatchedStatement>,
-    /// How the decision came about, to be read.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub explain: Option<String>,
-}
-
-/// What a signature says of the body it came with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SignedPayload {
-    /// The body of the hash that was given is the one that was signed.
-    Verified,
-    /// A body with this SHA-256 (hex) was signed: compare before acting on the one received.
-    Declared(String),
-    /// Nothing: any body would do.
-    Unsigned,
-    /// The body is a stream of chunks with signatures of their own, which nobody has checked yet.
-    Streaming,
-}
-
-impl From<Payload> for SignedPayload {
-    fn from(payload: Payload) -> SignedPayload {
-        match payload {
-            Payload::Verified => SignedPayload::Verified,
-            Payload::Declared(hash) => SignedPayload::Declared(hex::encode(hash)),
-            Payload::Unsigned => SignedPayload::Unsigned,
-            Payload::Streaming => SignedPayload::Streaming,
-        }
-    }
-}
-
-/// Whose credentials signed.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Signatory {
-    /// `arn:aws:sts::…:assumed-role/ROLE/SESSION`.
-    pub principal_arn: String,
-    /// The role's ARN.
-    pub role: String,
-    /// Who the certificate is.
-    pub source_identity: String,
-    /// The session's id in hex.
-    pub session_id: String,
-    /// When the credentials end.
-    pub expires: Time,
-    /// The session's tags.
-    pub tags: BTreeMap<String, String>,
-}
-
-/// A statement that decided.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct MatchedStatement {
-    /// `identity`, `session/profile`, ….
-    pub layer: String,
-    /// The policy's name: `role/web/inline`.
-    pub policy: String,
-    /// The statement's Sid, or its place counted from 0.
-    pub statement: String,
+/// What has to be allowed.
+enum Asked<'a> {
+    /// One action on one resource, as the relying service named them.
+    Named { action: &'a str, resource: &'a str },
+    /// What the request asks of S3.
+    Mapped(S3Call),
+    /// A request of S3 that is not mapped: nobody may make it.
+    Unmapped(S3Error),
 }
 
 impl Operation for Authorize {
@@ -145,28 +98,28 @@ impl Operation for Authorize {
 
     /// For relying services on this machine, and for sessions that may ask from elsewhere.
     fn run(self, service: &Service, caller: &Caller) -> Result<Authorization, Error> {
+        self.ask(service, caller)
+    }
+}
+
+impl Authorize {
+    /// The operation, for those who keep the request.
+    pub fn ask(&self, service: &Service, caller: &Caller) -> Result<Authorization, Error> {
+        // 1. What is asked, and may it be asked.
+        let settings = service.settings()?;
+        let asked = self.asked(&settings.partition)?;
         if !caller.is_local() {
-            service.authorize(caller, "bowline:Authorize", &self.resource)?;
+            for resource in asked.resources() {
+                service.authorize(caller, "bowline:Authorize", resource)?;
+            }
         }
-        if self
-            .action
-            .split_once(':')
-            .is_none_or(|(service, name)| service.is_empty() || name.is_empty())
-        {
-            return Err(Error::ActionInvalid {
-                action: self.action,
-            });
-        }
-        // A name that is no ARN would slip past every Deny that is written for ARNs.
-        if self.resource != "*" && self.resource.parse::<Arn>().is_err() {
-            return Err(Error::ResourceInvalid {
-                resource: self.resource,
-            });
-        }
+        let account = self.account()?;
+        let shown = shown_certificate(self.client_certificate_sha256.as_deref())?;
+        // 2. Who signed.
         let now = service.now();
-        let body = self.body()?;
-        let signed = SignedRequest::new(&self.method, &self.target, &self.headers, body);
-        let (session, payload) = match service.authenticate(&signed, &self.rules(), now) {
+        let rules = asked.rules(self.service.as_deref());
+        let signed = self.signed()?;
+        let (session, payload) = match service.authenticate(&signed, &rules, shown, now) {
             Ok(authenticated) => authenticated,
             Err(error) if error.is_authentication() => {
                 service.note_refused(self.source_ip, &error);
@@ -174,39 +127,200 @@ impl Operation for Authorize {
             }
             Err(error) => return Err(error),
         };
-        let mut given = self.context;
-        given.retain(|key, _| !key.eq_ignore_ascii_case("aws:SecureTransport"));
-        given.insert(
-            "aws:SecureTransport".into(),
-            ContextValue::One(self.tls.to_string()),
-        );
-        let decided = match service.evaluate(
-            &session,
-            self.source_ip,
-            &self.action,
-            &self.resource,
-            &given,
-            now,
-            self.explain,
-        ) {
-            Ok(decided) => decided,
+        let bound = match service.bound(&session, now) {
+            Ok(bound) => bound,
             Err(error) if error.is_authentication() => {
                 return Ok(Authorization::unauthenticated(&error));
             }
             Err(error) => return Err(error),
         };
-        Ok(Authorization::decided(&session, payload, &decided))
+        // 3. May they.
+        let answer = self.decided(&asked, account, &bound, payload, now)?;
+        let answer = answer.by(Signatory::of(&session), now);
+        service.veiled_decision(caller, &session, self, answer, now)
+    }
+
+    /// A request of S3, which tells itself what it asks for.
+    pub fn s3(method: &str, target: &str, headers: Vec<(String, String)>) -> Authorize {
+        Authorize {
+            method: method.into(),
+            target: target.into(),
+            headers,
+            ..Authorize::default()
+        }
+    }
+
+    /// Decides for a signer whom somebody else verified: a relying service that holds their key and what binds them.
+    ///
+    /// `presented` is the same request as the verifier read it, `bound` has the condition keys of the time.
+    pub fn decide_verified(
+        &self,
+        verified: &hmac::Verified,
+        bound: &Bound,
+        who: Signatory,
+        partition: &str,
+        now: Time,
+    ) -> Result<Authorization, Error> {
+        let asked = self.asked(partition)?;
+        let account = self.account()?;
+        let answer = self.decided(&asked, account, bound, verified.payload(), now)?;
+        Ok(answer.by(who, now))
+    }
+
+    /// What a verifier accepts of this request: a signature for one service says nothing to another.
+    pub fn rules(&self, partition: &str) -> Result<Rules, Error> {
+        Ok(self.asked(partition)?.rules(self.service.as_deref()))
+    }
+
+    /// The request as verifiers read it.
+    pub fn signed(&self) -> Result<SignedRequest<'_>, Error> {
+        let hash = payload_hash(self.payload_sha256.as_deref())?;
+        let body = known_body(self.body.as_deref(), hash);
+        Ok(SignedRequest::new(
+            &self.method,
+            &self.target,
+            &self.headers,
+            body,
+        ))
+    }
+
+    fn decided(
+        &self,
+        asked: &Asked<'_>,
+        account: Option<AccountId>,
+        bound: &Bound,
+        payload: Payload,
+        now: Time,
+    ) -> Result<Authorization, Error> {
+        // 1. What the request itself tells.
+        let presigned = Presigned::of(&self.target);
+        let mut given = self.context.clone();
+        given.retain(|key, _| !key.eq_ignore_ascii_case("aws:SecureTransport"));
+        given.insert(
+            "aws:SecureTransport".into(),
+            ContextValue::One(self.tls.to_string()),
+        );
+        if asked.is_s3() {
+            let (target, headers) = (&self.target, &self.headers);
+            signature_keys(target, headers, presigned.as_ref(), now, &mut given);
+            if let Some(account) = account {
+                let account = ContextValue::One(account.to_string());
+                given.insert("s3:ResourceAccount".into(), account);
+            }
+        }
+        // 2. What the policies say to it.
+        let circumstances = Circumstances {
+            source: self.source_ip,
+            given: &given,
+            traced: self.explain,
+        };
+        let mut answer = match asked.decide(bound, account, &circumstances)? {
+            Ok(decided) => Authorization::decided(&decided, asked.is_s3()),
+            Err(unmapped) => Authorization::unmapped(unmapped),
+        };
+        if let Asked::Mapped(call) = asked {
+            answer.operation = Some(call.operation.into());
+            answer.bucket.clone_from(&call.bucket);
+            answer.key.clone_from(&call.key);
+        }
+        answer.payload = Some(payload.into());
+        answer.valid_until = presigned.map(|presigned| presigned.until);
+        Ok(answer)
+    }
+
+    fn asked(&self, partition: &str) -> Result<Asked<'_>, Error> {
+        match (self.action.as_deref(), self.resource.as_deref()) {
+            (Some(action), Some(resource)) => {
+                check_named(action, resource)?;
+                Ok(Asked::Named { action, resource })
+            }
+            (None, None) if matches!(self.service.as_deref(), None | Some("s3")) => {
+                let request = S3Request {
+                    method: &self.method,
+                    target: &self.target,
+                    headers: &self.headers,
+                    body: self.body.as_deref(),
+                    hosts: &self.virtual_hosts,
+                    partition,
+                };
+                Ok(match map_s3(&request) {
+                    Ok(call) => Asked::Mapped(call),
+                    Err(error) => Asked::Unmapped(error),
+                })
+            }
+            (None, None) => Err(RelyingError::NothingNamed {
+                service: self.service.clone().unwrap_or_default(),
+            }
+            .into()),
+            (Some(_), None) | (None, Some(_)) => Err(RelyingError::HalfNamed.into()),
+        }
+    }
+
+    fn account(&self) -> Result<Option<AccountId>, Error> {
+        Ok(match &self.resource_account {
+            Some(account) => Some(account.parse()?),
+            None => None,
+        })
     }
 }
 
-impl Authorize {
-    /// A signature for one service says nothing to another.
-    fn rules(&self) -> Rules {
-        let action = self.action.split(':').next().unwrap_or_default();
-        let services = match self.service.as_deref() {
-            Some("generic") => Allowed::Any,
-            Some(service) => Allowed::only([service]),
-            None => Allowed::only([action.to_ascii_lowercase()]),
+fn check_named(action: &str, resource: &str) -> Result<(), Error> {
+    if action
+        .split_once(':')
+        .is_none_or(|(service, name)| service.is_empty() || name.is_empty())
+    {
+        return Err(Error::ActionInvalid {
+            action: action.into(),
+        });
+    }
+    // A name that is no ARN would slip past every Deny that is written for ARNs.
+    if resource != "*" && resource.parse::<Arn>().is_err() {
+        return Err(Error::ResourceInvalid {
+            resource: resource.into(),
+        });
+    }
+    Ok(())
+}
+
+/// The hash of a body that a relying service gives.
+pub(crate) fn payload_hash(text: Option<&str>) -> Result<Option<[u8; 32]>, Error> {
+    let Some(text) = text else { return Ok(None) };
+    let hash = sha256_of_hex(text).ok_or(Error::PayloadHashInvalid { length: text.len() })?;
+    Ok(Some(hash))
+}
+
+/// What a relying service lets us know of a body.
+pub(crate) fn known_body(body: Option<&[u8]>, hash: Option<[u8; 32]>) -> Body<'_> {
+    match (body, hash) {
+        (Some(body), _) => Body::Bytes(body),
+        (None, Some(hash)) => Body::Hash(hash),
+        (None, None) => Body::Unknown,
+    }
+}
+
+/// The fingerprint that a relying service gives for the certificate it was shown.
+pub(crate) fn shown_certificate(text: Option<&str>) -> Result<Option<[u8; 32]>, Error> {
+    let Some(text) = text else { return Ok(None) };
+    let hash = sha256_of_hex(text).ok_or(RelyingError::CertificateHash { length: text.len() })?;
+    Ok(Some(hash))
+}
+
+fn sha256_of_hex(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    hex::decode_to_slice(text, &mut hash).ok()?;
+    Some(hash)
+}
+
+impl Asked<'_> {
+    fn rules(&self, service: Option<&str>) -> Rules {
+        let services = match (service, self) {
+            (Some("generic"), _) => Allowed::Any,
+            (Some(service), _) => Allowed::only([service]),
+            (None, Asked::Named { action, .. }) => {
+                let service = action.split(':').next().unwrap_or_default();
+                Allowed::only([service.to_ascii_lowercase()])
+            }
+            (None, Asked::Mapped(_) | Asked::Unmapped(_)) => Allowed::only(["s3"]),
         };
         Rules {
             services,
@@ -214,164 +328,104 @@ impl Authorize {
         }
     }
 
-    fn body(&self) -> Result<Body<'static>, Error> {
-        let Some(text) = &self.payload_sha256 else {
-            return Ok(Body::Unknown);
-        };
-        let mut hash = [0; 32];
-        hex::decode_to_slice(text, &mut hash)
-            .map_err(|_| Error::PayloadHashInvalid { length: text.len() })?;
-        Ok(Body::Hash(hash))
-    }
-}
-
-impl Authorization {
-    fn unauthenticated(error: &Error) -> Authorization {
-        let public = error.public();
-        Authorization {
-            decision: "unauthenticated".into(),
-            reason: public.message,
-            code: Some(public.code.into_owned()),
-            http_status: 401,
-            who: None,
-            payload: None,
-            matched: Vec::new(),
-            explain: None,
+    fn is_s3(&self) -> bool {
+        match self {
+            Asked::Named { action, .. } => action
+                .get(..3)
+                .is_some_and(|service| service.eq_ignore_ascii_case("s3:")),
+            Asked::Mapped(_) | Asked::Unmapped(_) => true,
         }
     }
 
-    fn decided(session: &Session, payload: Payload, decided: &Decided) -> Authorization {
-        let claims = session.claims();
-        Authorization {
-            decision: decided.decision.effect.as_str().into(),
-            reason: decided.sentence.clone(),
-            code: None,
-            http_status: if decided.decision.is_allowed() {
-                200
-            } else {
-                403
-            },
-            who: Some(Signatory {
-                principal_arn: claims.assumed_role_arn(),
-                role: claims.role_arn(),
-                source_identity: claims.source_identity.clone(),
-                session_id: hex::encode(session.id()),
-                expires: claims.expires_at,
-                tags: claims
-                    .tags
-                    .iter()
-                    .map(|tag| (tag.key().to_owned(), tag.value().to_owned()))
-                    .collect(),
-            }),
-            payload: Some(payload.into()),
-            matched: decided.matched(),
-            explain: decided.trace.as_ref().map(ToString::to_string),
-        }
-    }
-
-    /// Whether the relying service shall go on.
-    pub fn allowed(&self) -> bool {
-        self.decision == Effect::Allow.as_str()
-    }
-}
-
-/// A decision with its sentence.
-pub(crate) struct Decided {
-    pub(crate) decision: Decision,
-    pub(crate) sentence: String,
-    trace: Option<Trace>,
-}
-
-impl Decided {
-    fn matched(&self) -> Vec<MatchedStatement> {
-        self.decision
-            .matched
-            .iter()
-            .map(|matched| MatchedStatement {
-                layer: matched.layer.to_string(),
-                policy: matched.policy.to_string(),
-                statement: matched.statement.to_string(),
-            })
-            .collect()
-    }
-}
-
-impl Service {
-    /// What the policies of a session say to an action. The role is read now: a change of its policies acts at once.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is one part of the question"
-    )]
-    pub(crate) fn evaluate(
-        &self,
-        session: &Session,
-        source: Option<IpAddr>,
-        action: &str,
-        resource: &str,
-        given: &BTreeMap<String, ContextValue>,
-        now: Time,
-        traced: bool,
-    ) -> Result<Decided, Error> {
-        let claims = session.claims();
-        let role = self
-            .load::<Role>(&keyspace::role(&claims.role_name)?)?
-            .ok_or_else(|| Error::SessionRoleGone {
-                role: claims.role_name.clone(),
-            })?;
-        let layers = session.layers(&role, None)?;
-        let mut context = session.context_keys(now);
-        for (key, value) in given {
-            // Nothing a relying service sends may stand in for what the session itself says.
-            if RESERVED
+    /// Each resource once.
+    fn resources(&self) -> BTreeSet<&str> {
+        match self {
+            Asked::Named { resource, .. } => BTreeSet::from([*resource]),
+            Asked::Mapped(call) => call
+                .questions
                 .iter()
-                .any(|reserved| key.to_ascii_lowercase().starts_with(reserved))
-            {
-                return Err(Error::ContextKeyReserved { key: key.clone() });
-            }
-            match value {
-                ContextValue::One(value) => context.set(key, value.as_str()),
-                ContextValue::Many(values) => {
-                    context.set_many(key, values.iter().map(String::as_str));
-                }
-            }
+                .map(|question| question.resource.as_str())
+                .collect(),
+            Asked::Unmapped(_) => BTreeSet::from(["*"]),
         }
-        if let Some(address) = source {
-            context.set("aws:SourceIp", address.to_canonical().to_string());
+    }
+
+    /// The first refusal, or else the last permission.
+    fn decide(
+        &self,
+        bound: &Bound,
+        account: Option<AccountId>,
+        circumstances: &Circumstances<'_>,
+    ) -> Result<Result<Decided, &S3Error>, Error> {
+        match self {
+            Asked::Named { action, resource } => {
+                let question = Question {
+                    action,
+                    resource,
+                    account,
+                    keys: None,
+                };
+                bound.decide(&question, circumstances).map(Ok)
+            }
+            Asked::Mapped(call) => {
+                decide_all(bound, &call.questions, account, circumstances).map(Ok)
+            }
+            Asked::Unmapped(error) => Ok(Err(error)),
         }
-        let request = Request {
-            principal: session.principal().clone(),
-            action: action.into(),
-            resource: resource.into(),
-            account: claims.account,
-            context,
-        };
-        let (decision, trace) = if traced {
-            let (decision, trace) = evaluate_traced(&layers, &request);
-            (decision, Some(trace))
-        } else {
-            (evaluate(&layers, &request), None)
-        };
-        let sentence = decision.message(&request);
-        Ok(Decided {
-            decision,
-            sentence,
-            trace,
-        })
     }
 }
 
-/// Condition keys that only a session, or the service itself, may set. Lower case.
-const RESERVED: &[&str] = &[
-    "aws:principal",
-    "aws:userid",
-    "aws:username",
-    "aws:sourceidentity",
-    "aws:sourceip",
-    "aws:tokenissuetime",
-    "aws:currenttime",
-    "aws:epochtime",
-    "aws:federatedprovider",
-    "aws:multifactorauth",
-    "aws:viaawsservice",
-    "sts:",
-];
+/// Decides what a request of S3 asks for: the first refusal, or else the last permission.
+pub fn decide_all(
+    bound: &Bound,
+    questions: &[S3Question],
+    account: Option<AccountId>,
+    circumstances: &Circumstances<'_>,
+) -> Result<Decided, Error> {
+    let mut last = None;
+    for asked in questions {
+        let question = Question {
+            action: asked.action,
+            resource: &asked.resource,
+            account,
+            keys: Some(&asked.keys),
+        };
+        let decided = bound.decide(&question, circumstances)?;
+        if !decided.decision.is_allowed() {
+            return Ok(decided);
+        }
+        last = Some(decided);
+    }
+    // A request that asks for nothing is none.
+    last.ok_or_else(|| Error::internal("a request of S3 was mapped to no question"))
+}
+
+/// For how long an answer may be kept, and a derived key: so long a revocation may take to be noticed by those who
+/// keep them.
+pub(crate) const CACHE_SECONDS_MAX: u32 = 60;
+
+/// Bytes that may be there, as standard base64 text.
+pub(crate) mod optional_base64 {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    #[expect(clippy::ref_option, reason = "serde passes the field as it is")]
+    pub(crate) fn serialize<S: Serializer>(
+        bytes: &Option<Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => serializer.serialize_some(&STANDARD.encode(bytes)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| STANDARD.decode(text).map_err(de::Error::custom))
+            .transpose()
+    }
+}

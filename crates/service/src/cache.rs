@@ -48,7 +48,35 @@ pub(crate) struct Cache {
     records: RwLock<HashMap<Key, Decoded>>,
     signers: RwLock<HashMap<String, Arc<PrivateKey>>>,
     paths: RwLock<HashMap<[u8; 32], Walked>>,
-    sessions: RwLock<HashMap<String, Unsealed>>,
+    sessions: RwLock<Bounded<Unsealed>>,
+}
+
+/// What is kept by a text, until it is too much: then it starts again.
+struct Bounded<V> {
+    kept: HashMap<String, V>,
+    /// How much is kept, as whoever keeps it weighs it.
+    bytes: usize,
+}
+
+impl<V> Default for Bounded<V> {
+    fn default() -> Bounded<V> {
+        Bounded {
+            kept: HashMap::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<V> Bounded<V> {
+    fn keep(&mut self, name: &str, value: V, bytes: usize) {
+        if self.kept.len() >= SESSIONS_MAX || self.bytes + bytes > SESSIONS_BYTES_MAX {
+            self.kept.clear();
+            self.bytes = 0;
+        }
+        if self.kept.insert(name.into(), value).is_none() {
+            self.bytes += bytes;
+        }
+    }
 }
 
 /// A token that was opened, and the access key id it opened under.
@@ -127,7 +155,7 @@ impl Cache {
     /// The session that a token opened to earlier, under the same access key id.
     pub(crate) fn session(&self, access_key_id: &str, token: &str) -> Option<Arc<Session>> {
         let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
-        let unsealed = sessions.get(token)?;
+        let unsealed = sessions.kept.get(token)?;
         (unsealed.access_key_id == access_key_id).then(|| unsealed.session.clone())
     }
 
@@ -136,16 +164,15 @@ impl Cache {
             .sessions
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if sessions.len() >= SESSIONS_MAX {
-            sessions.clear();
-        }
-        sessions.insert(
-            token.into(),
-            Unsealed {
-                access_key_id: access_key_id.into(),
-                session,
-            },
-        );
+        // The policies of a session are far longer than the token they are deflated in.
+        let policies = session.claims().layers.iter();
+        let texts = policies.flat_map(|layer| &layer.policies);
+        let bytes = texts.map(|named| named.policy.text().len()).sum::<usize>();
+        let unsealed = Unsealed {
+            access_key_id: access_key_id.into(),
+            session,
+        };
+        sessions.keep(token, unsealed, token.len() + bytes);
     }
 
     pub(crate) fn signer(&self, authority: &str) -> Option<Arc<PrivateKey>> {
@@ -169,5 +196,30 @@ impl Cache {
 const DECODED_MAX: usize = 4_096;
 /// How many verified paths are kept: a few kilobytes each, one for every certificate that trades often.
 const PATHS_MAX: usize = 16_384;
-/// How many opened sessions are kept, a few kilobytes each. Whether a session still lives is asked every time.
+/// How many opened sessions are kept, most of them a few kilobytes each. Whether a session still lives is asked every
+/// time.
 const SESSIONS_MAX: usize = 16_384;
+/// How many bytes of tokens and policies may be among them: read policies take several times their text, and whoever
+/// assumes a role writes some of up to 16 KiB into each session.
+const SESSIONS_BYTES_MAX: usize = 32 * 1_024 * 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_bounded_in_number_and_in_bytes() {
+        let mut few = Bounded::default();
+        let part = SESSIONS_BYTES_MAX / 4;
+        for name in ["a", "b", "c", "d", "d"] {
+            few.keep(name, (), part);
+        }
+        // The same again is no more than it was.
+        assert_eq!((few.kept.len(), few.bytes), (1, part));
+        let mut many = Bounded::default();
+        for number in 0..=SESSIONS_MAX {
+            many.keep(&number.to_string(), (), 1);
+        }
+        assert_eq!((many.kept.len(), many.bytes), (1, 1));
+    }
+}

@@ -4,14 +4,64 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use bowline_policy::{AccountId, Arn, Effect};
+use bowline_sigv4::x509::CHAIN_MAX;
 use bowline_store::Commit;
 use bowline_trust::Session;
 use bowline_x509::Certificate;
 
 use crate::audit::Event;
-use crate::authorization::ContextValue;
+use crate::authorization::{Circumstances, ContextValue, Question};
 use crate::error::Error;
 use crate::service::Service;
+use crate::sts::{Denied, statements};
+
+/// What a request came over, as the rim saw it.
+#[derive(Clone, Debug, Default)]
+pub struct Channel {
+    /// The address of the peer.
+    pub source: Option<IpAddr>,
+    /// The certificates that the client sent in the TLS handshake, DER, its own first. TLS proved that it holds
+    /// the key of the first; nothing else about them is believed yet.
+    pub client_certificates: Vec<Vec<u8>>,
+}
+
+impl Channel {
+    /// A connection over which no certificate was shown.
+    pub fn from_source(source: Option<IpAddr>) -> Channel {
+        Channel {
+            source,
+            client_certificates: Vec::new(),
+        }
+    }
+
+    /// The SHA-256 of the certificate whose key the client proved to hold, if it showed one.
+    pub fn shown(&self) -> Option<[u8; 32]> {
+        let leaf = self.client_certificates.first()?;
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(digest(&SHA256, leaf).as_ref());
+        Some(fingerprint)
+    }
+
+    /// The certificates, read; `None` if none were shown.
+    pub(crate) fn certificates(&self) -> Result<Option<(Certificate, Vec<Certificate>)>, Error> {
+        let Some((leaf, chain)) = self.client_certificates.split_first() else {
+            return Ok(None);
+        };
+        if chain.len() > CHAIN_MAX {
+            return Err(Error::ChainTooLong {
+                count: chain.len(),
+                limit: CHAIN_MAX,
+            });
+        }
+        let chain = chain
+            .iter()
+            .map(|der| Certificate::from_der(der))
+            .collect::<Result<_, _>>()?;
+        Ok(Some((Certificate::from_der(leaf)?, chain)))
+    }
+}
 
 /// Who runs an operation. Built at the rim, from what was proved there.
 #[derive(Clone)]
@@ -19,7 +69,7 @@ pub enum Caller {
     /// The owner of the home on this machine: holds the store's lock, or spoke over the
     /// control socket as the same user.
     Operator,
-    /// Holds the private key of this certificate, as a signed request showed. Which anchor
+    /// Holds the private key of this certificate, as a signed request or the TLS handshake showed. Which anchor
     /// vouches for it, if any, each operation checks for itself.
     Certificate {
         /// The end entity certificate.
@@ -52,7 +102,7 @@ impl Caller {
             Caller::Certificate { leaf, .. } => {
                 format!("unverified certificate {}", hex::encode(leaf.fingerprint()))
             }
-            Caller::Session { session, .. } => session.claims().assumed_role_arn(),
+            Caller::Session { session, .. } => session.claims().principal_arn(),
             Caller::Nobody { .. } => "nobody".into(),
         }
     }
@@ -113,12 +163,34 @@ impl Service {
         let because = match caller {
             Caller::Operator => return Ok(()),
             Caller::Session { session, source } => {
-                let decided =
-                    self.evaluate(session, *source, action, resource, keys, now, false)?;
+                let question = Question {
+                    action,
+                    resource,
+                    account: Some(self.account_asked(session, action, resource)?),
+                    keys: Some(keys),
+                };
+                let circumstances = Circumstances {
+                    source: *source,
+                    given: &BTreeMap::new(),
+                    traced: false,
+                };
+                let decided = self
+                    .bound(session, now)?
+                    .decide(&question, &circumstances)?;
                 if decided.decision.is_allowed() {
                     return Ok(());
                 }
-                decided.decision.reason(action)
+                self.reason_for(&Denied {
+                    session,
+                    action,
+                    resource,
+                    explicit: decided.decision.effect == Effect::ExplicitDeny,
+                    matched: &statements(&decided.decision),
+                    reason: &decided.decision.reason(action),
+                    source: *source,
+                    given: keys,
+                    now,
+                })?
             }
             Caller::Certificate { .. } | Caller::Nobody { .. } => {
                 return Err(Error::CredentialsNeeded {
@@ -141,4 +213,30 @@ impl Service {
         self.commit_refusal(&who, Commit::new(), caller, now, event, &refusal)?;
         Err(refusal)
     }
+
+    /// Whose account an action of ours is about: the home's, whose resources these are. A role of another account that
+    /// may do everything may do it there, with what is that account's and with what is its session's own.
+    fn account_asked(
+        &self,
+        session: &Session,
+        action: &str,
+        resource: &str,
+    ) -> Result<AccountId, Error> {
+        let own = session.claims().account;
+        let named = resource
+            .parse::<Arn>()
+            .ok()
+            .and_then(|arn| arn.account_id());
+        if named == Some(own) || ABOUT_ITSELF.contains(&action) {
+            return Ok(own);
+        }
+        self.settings()?.account_id()
+    }
 }
+
+/// The actions of a session that are about nobody but itself.
+const ABOUT_ITSELF: [&str; 3] = [
+    "sts:GetAccessKeyInfo",
+    "sts:GetWebIdentityToken",
+    "sts:TagGetWebIdentityToken",
+];

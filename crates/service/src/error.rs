@@ -2,9 +2,21 @@
 //!
 //! Each crate below has its own closed enum; here they meet.
 
+mod change;
+mod door;
+mod federation;
+mod life;
+mod relying;
 mod sources;
+mod sts;
 mod translation;
 
+pub use change::ChangeError;
+pub use door::DoorError;
+pub use federation::FederationError;
+pub use life::LifeError;
+pub use relying::RelyingError;
+pub use sts::StsError;
 pub use translation::{Kind, PublicError, Refusal};
 
 use crate::log::LogError;
@@ -168,12 +180,6 @@ pub enum Error {
     SessionEndedByAnchor {
         /// Its name, or its id where it is gone.
         anchor: String,
-    },
-    /// A session's role is gone.
-    #[error("the session's role {role} is gone")]
-    SessionRoleGone {
-        /// Its name.
-        role: String,
     },
     /// Temporary credentials without their token.
     #[error(
@@ -553,39 +559,24 @@ pub enum Error {
         /// What the parser said.
         reason: String,
     },
-    /// A long body.
-    #[error("the body is over the limit of {limit} bytes")]
-    RequestBodyTooLong {
-        /// The most.
-        limit: usize,
-    },
-    /// A slow body.
-    #[error("the body did not arrive within {seconds} s")]
-    RequestBodySlow {
-        /// How long was waited.
-        seconds: u64,
-    },
-    /// A broken body.
-    #[error("the body ended before its length")]
-    RequestBodyBroken,
-    /// An STS call without a parameter.
-    #[error("the parameter {parameter} is missing")]
-    StsParameterMissing {
-        /// Its name.
-        parameter: &'static str,
-    },
-    /// An STS call we do not serve.
-    #[error("the action {action:?} is not served here: GetCallerIdentity is")]
-    StsActionUnknown {
-        /// The action.
-        action: String,
-    },
-    /// Another STS.
-    #[error("the version {version:?} is not served here: 2011-06-15 is")]
-    StsVersionUnknown {
-        /// The version.
-        version: String,
-    },
+    /// A request does not get through the door.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// A call of STS is refused.
+    #[error(transparent)]
+    Sts(#[from] StsError),
+    /// An identity from elsewhere is not believed, or cannot be made for elsewhere.
+    #[error(transparent)]
+    Federation(#[from] FederationError),
+    /// What ends sessions, or renews the keys behind them, is refused.
+    #[error(transparent)]
+    Life(#[from] LifeError),
+    /// What a relying service asks is refused.
+    #[error(transparent)]
+    Relying(#[from] RelyingError),
+    /// A setting, a role or an MFA device stays as it is.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     /// More in flight than there is room for.
     #[error("too many requests are in flight: try again in a second")]
     Busy,

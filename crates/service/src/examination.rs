@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
 use crate::error::Error;
+use crate::keyspace;
 use crate::operation::{Sink, Transfer};
+use crate::sealing::SealedMaster;
 use crate::service::Service;
 
 /// Holds everything in the home against everything else in it.
@@ -74,6 +76,10 @@ pub struct Examination {
     pub records: u64,
     /// What is not as it should be, the worst first. None: all of it fits.
     pub findings: Vec<Finding>,
+    /// Whether a key file opens the sealed keys, and no passphrase. Whether the file is there still, whoever sees the
+    /// home's directory knows: a service that has opened the keys goes on without it.
+    #[serde(default)]
+    pub under_key_file: bool,
 }
 
 impl Transfer for Examine {
@@ -119,7 +125,13 @@ impl Transfer for Examine {
         let mut findings: Vec<Finding> = found.into_iter().map(Finding::from).collect();
         findings.extend(examiner.findings.told());
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        Ok(Examination { records, findings })
+        let master = service.load::<SealedMaster>(&keyspace::master());
+        Ok(Examination {
+            records,
+            findings,
+            // One that does not read is among the findings.
+            under_key_file: matches!(master, Ok(Some(master)) if master.is_under_key_file()),
+        })
     }
 }
 

@@ -3,7 +3,9 @@
 use bowline_sigv4::x509::CHAIN_MAX;
 use std::collections::HashMap;
 
-use bowline_trust::{Profile, Role, SessionRequest, TrustAnchor, authorize, explain};
+use bowline_trust::{
+    Asker, CertificateAsker, Profile, Role, SessionRequest, TrustAnchor, authorize, explain,
+};
 use bowline_x509::path::PathError;
 use bowline_x509::{Certificate, Time};
 use serde::{Deserialize, Serialize};
@@ -86,15 +88,18 @@ impl Operation for ExplainSession {
             Err(error) => return Err(error),
         };
         let explanation = explain(&SessionRequest {
-            path: &path,
+            asker: Asker::Certificate(CertificateAsker {
+                path: &path,
+                trust_anchor: &anchor,
+                profile: &profile,
+                role: &role,
+            }),
             partition: &settings.partition,
             region: &settings.region,
-            trust_anchor: &anchor,
-            profile: &profile,
-            role: &role,
             duration_seconds: self.duration_seconds,
             role_session_name: self.role_session_name.as_deref(),
             session_policies: &[],
+            token_bytes_min: 0,
             now,
             source_ip: caller.source(),
             settings: settings.session_settings(),
@@ -209,15 +214,18 @@ impl Operation for ListAssumableRoles {
             {
                 let Some(role) = roles.get(arn) else { continue };
                 let request = SessionRequest {
-                    path: &path,
+                    asker: Asker::Certificate(CertificateAsker {
+                        path: &path,
+                        trust_anchor: &anchor,
+                        profile,
+                        role,
+                    }),
                     partition: &settings.partition,
                     region: &settings.region,
-                    trust_anchor: &anchor,
-                    profile,
-                    role,
                     duration_seconds: None,
                     role_session_name: None,
                     session_policies: &[],
+                    token_bytes_min: 0,
                     now,
                     source_ip: caller.source(),
                     settings: settings.session_settings(),

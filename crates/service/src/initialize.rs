@@ -3,7 +3,6 @@
 use bowline_ca::{Asked, Authority, AuthorityUrls, CertificateProfile};
 use bowline_policy::AccountId;
 use bowline_store::{Commit, StoreError};
-use bowline_trust::KeyRing;
 use bowline_x509::{DistinguishedName, SerialNumber, Signer, Time};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -18,6 +17,7 @@ use crate::environment::draw;
 use crate::error::Error;
 use crate::keys::{KeySpec, PrivateKey};
 use crate::keyspace;
+use crate::life::SessionKeys;
 use crate::log;
 use crate::operation::Operation;
 use crate::profiles::{self, DEFAULT_PROFILE, OPERATORS_PROFILE};
@@ -101,7 +101,7 @@ impl Operation for Initialize {
 
         // 2. Keys: the master key, the session key ring, and one key an authority.
         let (sealer, master) = Sealer::create(unseal, &*service.entropy)?;
-        let ring = new_key_ring(service);
+        let ring = SessionKeys::first(Zeroizing::new(draw(&*service.entropy)), now).encode();
         let online_root = match self.offline_root {
             Some(_) => None,
             None => Some(PrivateKey::generate(KeySpec::P384)?),
@@ -200,7 +200,7 @@ impl Operation for Initialize {
         for profile in [&profile, &operators_profile] {
             commit = profiles::put_new(commit, profile)?;
         }
-        commit = roles::put_new(commit, &administrator)?;
+        commit = roles::put_new(commit, &settings, &administrator)?;
 
         if self.offline_root.is_some() {
             // The key leaves now, and chains are checked against a CRL of the root all the same.
@@ -251,16 +251,7 @@ impl Operation for Initialize {
 
 impl Initialize {
     fn settings(&self, now: Time) -> Result<Settings, Error> {
-        let name = self.name.trim();
-        if name.is_empty() {
-            return Err(Error::NameEmpty);
-        }
-        if name.chars().count() > HOME_NAME_MAX {
-            return Err(Error::HomeNameTooLong {
-                length: name.chars().count(),
-                limit: HOME_NAME_MAX,
-            });
-        }
+        let name = check_home_name(&self.name)?;
         let account: AccountId = self.account.parse()?;
         let region_fits = (1..=REGION_MAX).contains(&self.region.len())
             && self
@@ -292,8 +283,23 @@ impl Initialize {
     }
 }
 
+/// What a home may be called: the text without white space around it.
+pub(crate) fn check_home_name(text: &str) -> Result<&str, Error> {
+    let name = text.trim();
+    if name.is_empty() {
+        return Err(Error::NameEmpty);
+    }
+    match name.chars().count() {
+        length if length > HOME_NAME_MAX => Err(Error::HomeNameTooLong {
+            length,
+            limit: HOME_NAME_MAX,
+        }),
+        _ => Ok(name),
+    }
+}
+
 /// CRLs and CA certificates are fetched over plain HTTP by nearly everyone (RFC 5280 §8 warns of loops over TLS).
-fn check_url(url: &str) -> Result<(), Error> {
+pub(crate) fn check_url(url: &str) -> Result<(), Error> {
     let rest = url
         .strip_prefix("http://")
         .or_else(|| url.strip_prefix("https://"));
@@ -377,36 +383,9 @@ pub(crate) fn urls(settings: &Settings, authority: &str) -> Option<AuthorityUrls
     })
 }
 
-/// The key ring's stored form: the current id, then (id, 32 bytes) for every key.
-fn new_key_ring(service: &Service) -> Zeroizing<Vec<u8>> {
-    let root = Zeroizing::new(draw::<32>(&*service.entropy));
-    let mut bytes = Zeroizing::new(vec![FIRST_KEY_ID, FIRST_KEY_ID]);
-    bytes.extend_from_slice(&*root);
-    bytes
-}
-
-/// Reads what [`new_key_ring`] wrote.
-pub(crate) fn decode_key_ring(bytes: &[u8]) -> Result<KeyRing, Error> {
-    let broken = || Error::internal("the session key ring does not read");
-    let (&current, keys) = bytes.split_first().ok_or_else(broken)?;
-    if keys.is_empty() || keys.len() % 33 != 0 {
-        return Err(broken());
-    }
-    let roots = keys.chunks_exact(33).map(|chunk| {
-        // Cannot fail: the chunk is 33 bytes.
-        (
-            chunk[0],
-            <&[u8; 32]>::try_from(&chunk[1..]).expect("32 bytes"),
-        )
-    });
-    KeyRing::new(current, roots).map_err(|_| broken())
-}
-
 /// The longest name of a home: with ` Operators CA` it still fits the 64 characters of a common name (RFC 5280, ub-common-name).
 const HOME_NAME_MAX: usize = 64 - " Operators CA".len();
 /// The longest region name; AWS's own end at about 20.
 const REGION_MAX: usize = 32;
 /// The longest base URL: with `/crl/<authority>.crl` it stays a short extension.
 const URL_MAX: usize = 512;
-/// The id of a home's first session key.
-const FIRST_KEY_ID: u8 = 1;

@@ -3,6 +3,7 @@
 //! P-384 keys sign with the `p384` crate (deterministic, RFC 6979, over any of the three
 //! SHA-2 digests); every other kind with `aws-lc-rs`.
 
+use aws_lc_rs::digest::{self, SHA256, SHA384, SHA512};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -124,6 +125,20 @@ impl PrivateKey {
         })
     }
 
+    /// Reads a key from a file's bytes: PEM or DER. An encrypted one (PKCS#8, PBES2) needs its password.
+    pub fn from_file(bytes: &[u8], password: Option<&[u8]>) -> Result<PrivateKey, Error> {
+        let is_pem = bytes
+            .windows(PEM_BEGINS.len())
+            .any(|window| window == PEM_BEGINS);
+        if is_pem || bytes.first() != Some(&DER_SEQUENCE) {
+            return PrivateKey::from_pem(bytes, password);
+        }
+        match EncryptedPrivateKeyInfoRef::try_from(bytes) {
+            Ok(encrypted) => PrivateKey::decrypt(&encrypted, password),
+            Err(_) => PrivateKey::from_der(bytes),
+        }
+    }
+
     /// Reads a key from PEM. An encrypted one (PKCS#8, PBES2) needs its password.
     pub fn from_pem(text: &[u8], password: Option<&[u8]>) -> Result<PrivateKey, Error> {
         let mut blocks = pem::decode(text).map_err(Error::Pem)?;
@@ -142,9 +157,16 @@ impl PrivateKey {
         if block.label != "ENCRYPTED PRIVATE KEY" {
             return PrivateKey::from_der(&block.der);
         }
-        let password = password.ok_or(Error::PrivateKeyEncrypted)?;
         let encrypted = EncryptedPrivateKeyInfoRef::try_from(block.der.as_slice())
             .map_err(|_| Error::PrivateKeyUnreadable)?;
+        PrivateKey::decrypt(&encrypted, password)
+    }
+
+    fn decrypt(
+        encrypted: &EncryptedPrivateKeyInfoRef<'_>,
+        password: Option<&[u8]>,
+    ) -> Result<PrivateKey, Error> {
+        let password = password.ok_or(Error::PrivateKeyEncrypted)?;
         let document = encrypted
             .decrypt(password)
             .map_err(|_| Error::PrivateKeyPasswordWrong)?;
@@ -212,14 +234,28 @@ impl Signer for PrivateKey {
                 .sign(&rng, message)
                 .map(|s| s.as_ref().to_vec())
                 .map_err(failed),
+            (
+                Pair::P256(pair),
+                SignatureAlgorithm::EcdsaSha384 | SignatureAlgorithm::EcdsaSha512,
+            ) => {
+                // The library knows the curve with SHA-256 alone. Of a longer hash, as many bits count as the curve's
+                // order has (FIPS 186-5 §6.4.1).
+                let hash = prehashed(algorithm, message)?;
+                let counted =
+                    digest::Digest::import_less_safe(&hash[..SHA256.output_len()], &SHA256);
+                counted
+                    .and_then(|counted| pair.sign_digest(&counted))
+                    .map(|s| s.as_ref().to_vec())
+                    .map_err(failed)
+            }
             (Pair::P384(key), _) => {
                 let digest = match algorithm {
-                    SignatureAlgorithm::EcdsaSha256 => &aws_lc_rs::digest::SHA256,
-                    SignatureAlgorithm::EcdsaSha384 => &aws_lc_rs::digest::SHA384,
-                    SignatureAlgorithm::EcdsaSha512 => &aws_lc_rs::digest::SHA512,
+                    SignatureAlgorithm::EcdsaSha256 => &SHA256,
+                    SignatureAlgorithm::EcdsaSha384 => &SHA384,
+                    SignatureAlgorithm::EcdsaSha512 => &SHA512,
                     _ => return Err(self.wrong_algorithm(algorithm)),
                 };
-                let prehash = aws_lc_rs::digest::digest(digest, message);
+                let prehash = digest::digest(digest, message);
                 let signature: p384::ecdsa::DerSignature =
                     key.sign_prehash(prehash.as_ref()).map_err(|_| SignError {
                         reason: "the P-384 key refused to sign".into(),
@@ -289,6 +325,46 @@ impl Pair {
     }
 }
 
+/// What a token that does not hash is given to sign for an algorithm: the hash for ECDSA, and for RSA the DigestInfo
+/// around it (RFC 8017 §9.2).
+pub fn prehashed(algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, SignError> {
+    let (digest, prefix): (_, &[u8]) = match algorithm {
+        SignatureAlgorithm::EcdsaSha256 => (&SHA256, &[]),
+        SignatureAlgorithm::EcdsaSha384 => (&SHA384, &[]),
+        SignatureAlgorithm::EcdsaSha512 => (&SHA512, &[]),
+        SignatureAlgorithm::RsaPkcs1Sha256 => (&SHA256, &DIGEST_INFO_SHA256),
+        SignatureAlgorithm::RsaPkcs1Sha384 => (&SHA384, &DIGEST_INFO_SHA384),
+        SignatureAlgorithm::RsaPkcs1Sha512 => (&SHA512, &DIGEST_INFO_SHA512),
+        _ => {
+            return Err(SignError::new(format!(
+                "{algorithm} is not a signature over a hash"
+            )));
+        }
+    };
+    let hash = digest::digest(digest, message);
+    Ok([prefix, hash.as_ref()].concat())
+}
+
+/// An ECDSA signature as tokens give it, r and s beside each other, as the DER that certificates and requests carry
+/// (RFC 3279 §2.2.3).
+pub fn ecdsa_signature(fixed: &[u8]) -> Result<Vec<u8>, SignError> {
+    if fixed.is_empty() || !fixed.len().is_multiple_of(2) {
+        return Err(SignError::new(format!(
+            "an ECDSA signature of {} octets is no pair of numbers",
+            fixed.len()
+        )));
+    }
+    let failed = |_| SignError::new("an ECDSA signature could not be encoded");
+    let (r, s) = fixed.split_at(fixed.len() / 2);
+    let mut numbers = Vec::new();
+    for number in [r, s] {
+        let number = der::asn1::UintRef::new(number).map_err(failed)?;
+        der::Encode::encode_to_vec(&number, &mut numbers).map_err(failed)?;
+    }
+    let sequence = der::AnyRef::new(der::Tag::Sequence, &numbers).map_err(failed)?;
+    der::Encode::to_der(&sequence).map_err(failed)
+}
+
 /// Tries every kind of key and encoding; the algorithm identifier inside decides, so at most one fits.
 fn read_pair(der: &[u8]) -> Option<(Pair, Vec<u8>)> {
     let ecdsa = |algorithm: &'static EcdsaSigningAlgorithm| {
@@ -326,6 +402,17 @@ fn read_pair(der: &[u8]) -> Option<(Pair, Vec<u8>)> {
     Some((Pair::Ed25519(pair), spki))
 }
 
+/// What every PEM block begins with (RFC 7468 §2). No key in DER holds it.
+const PEM_BEGINS: &[u8] = b"-----BEGIN ";
+/// What every key in DER begins with: the tag of a SEQUENCE (X.690 §8.9).
+const DER_SEQUENCE: u8 = 0x30;
+/// What stands before a hash in a DigestInfo, the hash's algorithm and length (RFC 8017 §9.2, notes).
+const DIGEST_INFO_SHA256: [u8; 19] =
+    *b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20";
+const DIGEST_INFO_SHA384: [u8; 19] =
+    *b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30";
+const DIGEST_INFO_SHA512: [u8; 19] =
+    *b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40";
 /// scrypt cost of an encrypted PEM key: 16 MiB. OpenSSL reads no key that takes 32 MiB or more.
 const PEM_SCRYPT_LOG_N: u8 = 14;
 
@@ -362,16 +449,64 @@ mod tests {
     }
 
     #[test]
-    fn ec_keys_sign_with_sha256_whatever_the_curve() {
+    fn ec_keys_sign_with_every_hash_whatever_the_curve() {
         for spec in [KeySpec::P256, KeySpec::P384, KeySpec::P521] {
             let key = PrivateKey::generate(spec).unwrap();
-            let signature = key
-                .sign(SignatureAlgorithm::EcdsaSha256, b"message")
-                .unwrap();
-            key.public_key()
-                .verify(SignatureAlgorithm::EcdsaSha256, b"message", &signature)
-                .unwrap();
+            for algorithm in [
+                SignatureAlgorithm::EcdsaSha256,
+                SignatureAlgorithm::EcdsaSha384,
+                SignatureAlgorithm::EcdsaSha512,
+            ] {
+                let signature = key.sign(algorithm, b"message").unwrap();
+                key.public_key()
+                    .verify(algorithm, b"message", &signature)
+                    .unwrap();
+            }
         }
+    }
+
+    #[test]
+    fn a_file_is_read_as_what_it_is() {
+        for spec in ALL {
+            let key = PrivateKey::generate(spec).unwrap();
+            let pem = key.to_pem();
+            let preface = [b"0 is what this text begins with\n", pem.as_bytes()].concat();
+            for bytes in [pem.as_bytes(), key.pkcs8(), &preface] {
+                let read = PrivateKey::from_file(bytes, None).unwrap();
+                assert_eq!(read.pkcs8(), key.pkcs8(), "{spec:?}");
+            }
+        }
+        let key = PrivateKey::generate(KeySpec::P256).unwrap();
+        let pem = key.to_encrypted_pem(b"password", &SystemEntropy).unwrap();
+        let der = &pem::decode(pem.as_bytes()).unwrap()[0].der;
+        assert!(PrivateKey::from_file(der, Some(b"password")).is_ok());
+        assert!(matches!(
+            PrivateKey::from_file(der, Some(b"passwort")),
+            Err(Error::PrivateKeyPasswordWrong)
+        ));
+        assert!(matches!(
+            PrivateKey::from_file(der, None),
+            Err(Error::PrivateKeyEncrypted)
+        ));
+        for bytes in [&b""[..], b"0", b"\x30", b"\x30\x82\xff\xff"] {
+            assert!(PrivateKey::from_file(bytes, None).is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_tokens_signature_becomes_der() {
+        for (fixed, der) in [
+            (&[1, 2][..], &[0x30, 6, 2, 1, 1, 2, 1, 2][..]),
+            // A first bit of 1 would make it negative; zeros in front are not minimal (X.690 §8.3.2).
+            (&[0x80, 0xff], &[0x30, 8, 2, 2, 0, 0x80, 2, 2, 0, 0xff]),
+            (&[0, 0, 1, 0, 0, 0x80], &[0x30, 7, 2, 1, 1, 2, 2, 0, 0x80]),
+        ] {
+            assert_eq!(ecdsa_signature(fixed).unwrap(), der, "{fixed:?}");
+        }
+        for fixed in [&[][..], &[1], &[1, 2, 3]] {
+            assert!(ecdsa_signature(fixed).is_err(), "{fixed:?}");
+        }
+        assert!(prehashed(SignatureAlgorithm::Ed25519, b"message").is_err());
     }
 
     #[test]

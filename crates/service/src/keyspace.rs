@@ -3,6 +3,7 @@
 //! A key is a short word that names the kind, a slash, and the parts. Texts inside a longer
 //! key end in a NUL byte, which no name may hold, so that no name is the prefix of another's keys.
 
+use bowline_policy::AccountId;
 use bowline_store::{Key, StoreError};
 use bowline_trust::Uuid;
 use bowline_x509::{SerialNumber, Time};
@@ -169,9 +170,41 @@ pub(crate) fn trust_anchor_names() -> Key {
     fixed("trust-anchor-name/")
 }
 
-/// Until when the sessions of a trust anchor have ended.
-pub(crate) fn anchor_sessions_ended(id: &str) -> Result<Key, Error> {
-    named("trust-anchor-ended/", id)
+/// Until when the sessions of a trust anchor have ended, as earlier programs wrote it.
+pub(crate) fn anchor_sessions_ended(id: &Uuid) -> Key {
+    key(format!("trust-anchor-ended/{id}").into_bytes())
+}
+
+/// Prefix of [`anchor_sessions_ended`].
+pub(crate) fn anchors_sessions_ended() -> Key {
+    fixed("trust-anchor-ended/")
+}
+
+/// The trust anchor of a key under [`anchors_sessions_ended`].
+pub(crate) fn anchor_of_sessions_ended(key: &Key) -> Option<Uuid> {
+    let id = key.as_bytes().strip_prefix(b"trust-anchor-ended/")?;
+    std::str::from_utf8(id).ok()?.parse().ok()
+}
+
+/// That sessions of something ended before their time: by its kind and its id.
+pub(crate) fn session_end(kind: &str, id: &str) -> Result<Key, Error> {
+    named("session-end/", &format!("{kind}/{id}"))
+}
+
+/// Prefix of [`session_end`].
+pub(crate) fn session_ends() -> Key {
+    fixed("session-end/")
+}
+
+/// The kind and the id of a key under [`session_ends`].
+pub(crate) fn parts_of_session_end(key: &Key) -> Option<(&str, &str)> {
+    let rest = key.as_bytes().strip_prefix(b"session-end/")?;
+    std::str::from_utf8(rest).ok()?.split_once('/')
+}
+
+/// What changes with every record under [`session_ends`].
+pub(crate) fn session_ends_generation() -> Key {
+    fixed("session-ends")
 }
 
 /// The certificates that renew another, by its serial number.
@@ -228,6 +261,29 @@ pub(crate) fn role(name: &str) -> Result<Key, Error> {
 /// Every role.
 pub(crate) fn roles() -> Key {
     fixed("role/")
+}
+
+/// A role of another account than the home's, by the account and the role's name.
+pub(crate) fn account_role(account: &AccountId, name: &str) -> Result<Key, Error> {
+    if name.is_empty() {
+        return Err(Error::NameEmpty);
+    }
+    named("account-role/", &format!("{account}/{name}"))
+}
+
+/// Every role of another account than the home's.
+pub(crate) fn account_roles() -> Key {
+    fixed("account-role/")
+}
+
+/// A managed policy, by its name.
+pub(crate) fn managed_policy(name: &str) -> Result<Key, Error> {
+    named("managed-policy/", name)
+}
+
+/// Every managed policy.
+pub(crate) fn managed_policies() -> Key {
+    fixed("managed-policy/")
 }
 
 /// The event log; events are appended under it.
@@ -307,6 +363,86 @@ pub(crate) fn subject_credential(id: &Uuid, fingerprint: &[u8; 32]) -> Key {
 /// Every certificate of a subject.
 pub(crate) fn subject_credentials(id: &Uuid) -> Key {
     key(format!("subject-credential/{id}/").into_bytes())
+}
+
+/// The MFA device of a subject.
+pub(crate) fn mfa_device(subject: &Uuid) -> Key {
+    key(format!("mfa-device/{subject}").into_bytes())
+}
+
+/// When codes of the MFA device of a subject were tried.
+pub(crate) fn mfa_tries(subject: &Uuid) -> Key {
+    key(format!("mfa-tries/{subject}").into_bytes())
+}
+
+/// When codes of every MFA device were tried.
+pub(crate) fn all_mfa_tries() -> Key {
+    fixed("mfa-tries/")
+}
+
+/// Every MFA device.
+pub(crate) fn mfa_devices() -> Key {
+    fixed("mfa-device/")
+}
+
+/// The id of the subject whose MFA device a key leads to.
+pub(crate) fn subject_of_mfa_device(key: &Key) -> Option<Uuid> {
+    let id = key.as_bytes().strip_prefix(b"mfa-device/")?;
+    std::str::from_utf8(id).ok()?.parse().ok()
+}
+
+/// An identity provider, by its name.
+pub(crate) fn identity_provider(name: &str) -> Result<Key, Error> {
+    named("identity-provider/", name)
+}
+
+/// Every identity provider.
+pub(crate) fn identity_providers() -> Key {
+    fixed("identity-provider/")
+}
+
+/// The name of the identity provider whose tokens have an issuer.
+pub(crate) fn identity_issuer(issuer: &str) -> Result<Key, Error> {
+    named("identity-issuer/", issuer)
+}
+
+/// The keys that sign tokens of our own.
+pub(crate) fn identity_keys() -> Key {
+    fixed("identity-keys")
+}
+
+/// What the private half of an identity key is sealed for. It lies in the record of all of them.
+pub(crate) fn identity_key_place(id: &str) -> String {
+    format!("identity-keys/{id}")
+}
+
+/// A SAML assertion that was traded, by the digest of its provider and id.
+pub(crate) fn saml_assertion(digest: &[u8; 32]) -> Key {
+    let mut bytes = b"saml-assertion/".to_vec();
+    bytes.extend_from_slice(digest);
+    key(bytes)
+}
+
+/// When a SAML assertion that was traded is over.
+pub(crate) fn saml_assertion_end(end: Time, digest: &[u8; 32]) -> Key {
+    let mut bytes = b"saml-assertion-end/".to_vec();
+    push_time(&mut bytes, end);
+    bytes.extend_from_slice(digest);
+    key(bytes)
+}
+
+/// Prefix of [`saml_assertion_end`].
+pub(crate) fn saml_assertion_ends() -> Key {
+    fixed("saml-assertion-end/")
+}
+
+/// The digest that a key of [`saml_assertion_end`] ends with.
+pub(crate) fn digest_of_assertion_end(key: &Key) -> Option<[u8; 32]> {
+    key.as_bytes()
+        .strip_prefix(b"saml-assertion-end/")?
+        .get(TIME_LEN..)?
+        .try_into()
+        .ok()
 }
 
 fn fixed(text: &'static str) -> Key {

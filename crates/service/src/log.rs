@@ -39,6 +39,7 @@ pub use tree::{Hash, leaf_hash, verify_consistency, verify_inclusion};
 pub use verdict::{LogError, Tampering, VerifiedLog};
 pub use verify::verify_log;
 
+pub(crate) use filter::{is_role, is_subject};
 pub(crate) use past::Signed;
 pub(crate) use refusals::Refusals;
 pub(crate) use signing::{Followed, LogRecord, begin};

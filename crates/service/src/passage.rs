@@ -26,12 +26,20 @@ impl Record for PassageRecord {
     const WHAT: &'static str = "record of the latest time";
 }
 
-/// The latest time noted, in seconds since 1970; not read yet where it is the least number.
-pub(crate) struct Passage(AtomicI64);
+/// Times in seconds since 1970; not read yet where they are the least number.
+pub(crate) struct Passage {
+    /// The latest that anything was committed at.
+    latest: AtomicI64,
+    /// The latest that is written down: less than a minute behind.
+    noted: AtomicI64,
+}
 
 impl Default for Passage {
     fn default() -> Passage {
-        Passage(AtomicI64::new(i64::MIN))
+        Passage {
+            latest: AtomicI64::new(i64::MIN),
+            noted: AtomicI64::new(i64::MIN),
+        }
     }
 }
 
@@ -45,22 +53,36 @@ impl Service {
         }
     }
 
-    /// Adds to a commit that the home has come to `now`, once a minute.
-    pub(crate) fn note_time(&self, commit: Commit, now: Time) -> Result<Commit, Error> {
-        match now < self.latest_time()? + NOTE_INTERVAL {
-            true => Ok(commit),
-            // Blind: of several that note at once, each notes about the same.
-            false => Ok(commit.put(keyspace::passage(), PassageRecord { at: now }.encode()?)),
+    /// The last second in which anything may have begun so far: the clock may have been set back since, by less than
+    /// makes it doubtful.
+    pub(crate) fn last_begun(&self, now: Time) -> Result<Time, Error> {
+        Ok(self.latest_time()?.min(now + SLACK).max(now))
+    }
+
+    /// Adds to a commit that the home has come to `now`, unless less than a minute passed since that was noted. Says
+    /// whether it did.
+    pub(crate) fn note_time(&self, commit: Commit, now: Time) -> Result<(Commit, bool), Error> {
+        self.latest_time()?;
+        let noted = time_of(self.passage.noted.load(Ordering::Relaxed));
+        if now < noted + NOTE_INTERVAL {
+            return Ok((commit, false));
+        }
+        // Blind: of several that note at once, each notes about the same.
+        let commit = commit.put(keyspace::passage(), PassageRecord { at: now }.encode()?);
+        Ok((commit, true))
+    }
+
+    /// Remembers that something was committed at `now`, and whether that was noted with it.
+    pub(crate) fn time_passed(&self, now: Time, noted: bool) {
+        let now = now.timestamp();
+        self.passage.latest.fetch_max(now, Ordering::Relaxed);
+        if noted {
+            self.passage.noted.fetch_max(now, Ordering::Relaxed);
         }
     }
 
-    /// Remembers what was noted.
-    pub(crate) fn time_noted(&self, now: Time) {
-        self.passage.0.fetch_max(now.timestamp(), Ordering::Relaxed);
-    }
-
     fn latest_time(&self) -> Result<Time, Error> {
-        let mut seconds = self.passage.0.load(Ordering::Relaxed);
+        let mut seconds = self.passage.latest.load(Ordering::Acquire);
         if seconds == i64::MIN {
             let key = keyspace::passage();
             let noted = match self.store.get(&key)? {
@@ -68,14 +90,20 @@ impl Service {
                 None => EARLIEST,
             };
             seconds = noted.max(EARLIEST);
-            self.passage.0.fetch_max(seconds, Ordering::Relaxed);
+            // In this order: whoever finds the second finds the first.
+            self.passage.noted.fetch_max(seconds, Ordering::Relaxed);
+            self.passage.latest.fetch_max(seconds, Ordering::Release);
         }
-        // Cannot fail: both come from times.
-        Ok(DateTime::from_timestamp(seconds, 0).unwrap_or_default())
+        Ok(time_of(seconds))
     }
 }
 
-/// Goes by the clock as it is now, although it was ahead before. Only for the operator on the machine.
+fn time_of(seconds: i64) -> Time {
+    // Cannot fail: all come from times.
+    DateTime::from_timestamp(seconds, 0).unwrap_or_default()
+}
+
+/// Goes by the clock as it is now, although it was ahead before. Every session ends. Only for the operator on the machine.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptClock {}
@@ -105,6 +133,8 @@ impl Operation for AcceptClock {
             return Err(Error::ClockBehind { now, latest: was });
         }
         let commit = Commit::new().put(keyspace::passage(), PassageRecord { at: now }.encode()?);
+        // What was sealed while the clock was ahead says that it begins later, when no mark of today ends it.
+        let commit = service.renew_session_keys(commit, now)?;
         let record = Event::ClockAccepted { was }
             .record(caller, now, &*service.entropy)
             .encode()?;
@@ -112,7 +142,9 @@ impl Operation for AcceptClock {
         service
             .store
             .commit(commit.append(keyspace::events(), record))?;
-        service.passage.0.store(now.timestamp(), Ordering::Relaxed);
+        for time in [&service.passage.noted, &service.passage.latest] {
+            time.store(now.timestamp(), Ordering::Relaxed);
+        }
         Ok(AcceptedClock { was, now })
     }
 }

@@ -52,6 +52,9 @@ pub struct ProfileView {
     pub duration_seconds: u32,
     /// Whether the caller may name the session.
     pub accept_role_session_name: bool,
+    /// Whether its sessions count only over TLS with their certificate.
+    #[serde(default)]
+    pub sender_constrained: bool,
     /// The inline session policy.
     pub session_policy: Option<String>,
     /// When it was made.
@@ -70,6 +73,7 @@ impl ProfileView {
             roles: profile.role_arns.clone(),
             duration_seconds: profile.duration_seconds,
             accept_role_session_name: profile.accept_role_session_name,
+            sender_constrained: profile.sender_constrained,
             session_policy: profile
                 .session_policy
                 .as_ref()
@@ -201,6 +205,7 @@ pub(crate) fn written(profile: &Profile, settings: &Settings, created: bool) -> 
             .as_ref()
             .map(|policy| policy.text().to_owned()),
         duration_seconds: profile.duration_seconds,
+        sender_constrained: profile.sender_constrained,
     }
 }
 
@@ -218,6 +223,8 @@ pub struct CreateProfile {
     pub session_policy: Option<String>,
     /// Whether the caller may name the session.
     pub accept_role_session_name: bool,
+    /// Whether its sessions count only over TLS with their certificate.
+    pub sender_constrained: bool,
     /// Whether it starts disabled.
     pub disabled: bool,
     /// Whether a profile of that name is answered as it is.
@@ -235,6 +242,7 @@ impl Operation for CreateProfile {
         let mut profile = fresh(service, &settings, &self.name, roles, now)?;
         profile.enabled = !self.disabled;
         profile.accept_role_session_name = self.accept_role_session_name;
+        profile.sender_constrained = self.sender_constrained;
         if let Some(seconds) = self.duration_seconds {
             profile.duration_seconds = seconds;
         }
@@ -336,6 +344,8 @@ pub struct UpdateProfile {
     pub session_policy: Option<String>,
     /// Whether the caller may name the session.
     pub accept_role_session_name: Option<bool>,
+    /// Whether its sessions from now on count only over TLS with their certificate.
+    pub sender_constrained: Option<bool>,
     /// Whether it can be used.
     pub enabled: Option<bool>,
 }
@@ -366,10 +376,16 @@ impl Operation for UpdateProfile {
         if let Some(accept) = self.accept_role_session_name {
             profile.accept_role_session_name = accept;
         }
+        if let Some(constrained) = self.sender_constrained {
+            profile.sender_constrained = constrained;
+        }
         if let Some(enabled) = self.enabled {
             profile.enabled = enabled;
         }
-        let commit = put_changed(Commit::new(), &old, &mut profile, now)?;
+        let mut commit = put_changed(Commit::new(), &old, &mut profile, now)?;
+        if self.enabled == Some(false) {
+            commit = commit.from_reserve();
+        }
         let event = written(&profile, &settings, false);
         service.commit(commit, caller, now, event)?;
         Ok(ProfileView::of(&profile, &settings))

@@ -1,18 +1,19 @@
 //! The client's half: keys and requests are made, and signed, where the private key lives.
 
 use bowline_sigv4::{Body, Credentials, SignedRequest, sign_hmac, sign_x509};
-use bowline_x509::{Certificate, CertificationRequest, DistinguishedName, Signer, Time, pem};
+use bowline_x509::{
+    Certificate, CertificationRequest, DistinguishedName, PublicKey, Signer, Time, pem,
+};
 use serde_json::json;
 
 use crate::certificates::RenewCertificate;
 use crate::error::Error;
-use crate::keys::PrivateKey;
 use crate::sessions::{PATH, SessionCredentials};
 use crate::verify::{certificates_from, is_der};
 use crate::wire::WireRequest;
 
 /// A certification request for a key, DER. It asks for nothing: what the certificate says is decided by the CA.
-pub fn certification_request(key: &PrivateKey) -> Result<Vec<u8>, Error> {
+pub fn certification_request(key: &dyn Signer) -> Result<Vec<u8>, Error> {
     Ok(CertificationRequest::create(
         &DistinguishedName::empty(),
         &[],
@@ -36,7 +37,7 @@ pub fn certification_request_from_file(bytes: &[u8]) -> Result<Vec<u8>, Error> {
 pub fn renewal_proof(
     certificate: &[u8],
     csr: &[u8],
-    key: &PrivateKey,
+    key: &dyn Signer,
     signed_at: Time,
 ) -> Result<Vec<u8>, Error> {
     let statement = RenewCertificate::statement(certificate, csr, signed_at);
@@ -64,7 +65,7 @@ pub fn session_request(
     ask: &SessionAsk,
     host: &str,
     certificates: &[Vec<u8>],
-    key: &PrivateKey,
+    key: &dyn Signer,
     region: &str,
     now: Time,
 ) -> Result<WireRequest, Error> {
@@ -96,7 +97,7 @@ pub fn session_request(
 pub fn sign_request_with_certificate(
     request: &mut WireRequest,
     certificates: &[Vec<u8>],
-    key: &PrivateKey,
+    key: &dyn Signer,
     region: &str,
     now: Time,
 ) -> Result<(), Error> {
@@ -145,6 +146,22 @@ pub fn certificates_from_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
         .iter()
         .map(|certificate| certificate.der().to_vec())
         .collect())
+}
+
+/// The public key of a certificate (DER).
+pub fn public_key_of(certificate: &[u8]) -> Result<PublicKey, Error> {
+    let certificate = Certificate::from_der(certificate)?;
+    certificate
+        .public_key()
+        .cloned()
+        .map_err(|error| Error::Key(error.clone()))
+}
+
+/// The SHA-1 of a certificate in hex, by which older tools list certificates. Nothing is proved by it.
+pub fn certificate_sha1(certificate: &[u8]) -> String {
+    let digest =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, certificate);
+    hex::encode(digest)
 }
 
 /// Certificates as PEM, one after the other.

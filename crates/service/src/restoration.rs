@@ -15,6 +15,7 @@ use crate::caller::Caller;
 use crate::error::Error;
 use crate::inventory::CertificateRecord;
 use crate::keyspace;
+use crate::life::{Ended, Scope};
 use crate::log::LogError;
 use crate::operation::Operation;
 use crate::record::Record;
@@ -94,7 +95,7 @@ impl Operation for FinishRestore {
             known += merged.known;
         }
 
-        // 3. One commit: the numbers jump, the log begins again, and the log tells of it.
+        // 3. One commit: the numbers jump, the log begins again, every session is over, and the log tells of it.
         let mut commit = Commit::new();
         let mut numbers = Vec::new();
         for authority in &authorities {
@@ -112,6 +113,13 @@ impl Operation for FinishRestore {
             numbers.push((authority.id.clone(), next));
         }
         let commit = service.begin_log_again(commit, accepted_rewritten_log.is_some())?;
+        // Sessions that were ended since, and session keys that were dropped since, are back with the backup.
+        let commit = service.end_sessions(commit, &[Ended::new(Scope::All)], now, now)?;
+        let commit = match service.sealer() {
+            Ok(_) => service.renew_session_keys(commit, now)?,
+            // Whoever opens the home drops the keys; the mark holds for what was begun before.
+            Err(_) => commit,
+        };
         let event = Event::HomeRestored {
             last_written_at: self.last_written_at,
             revocations_added: added,

@@ -170,6 +170,7 @@ impl Service {
             reason: reason.to_string(),
         };
         let commit = Commit::new()
+            .from_reserve()
             .expect_absent(key.clone())
             .put(key, revocation.encode()?);
         let outcome = self.commit(commit, caller, now, event);

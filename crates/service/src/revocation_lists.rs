@@ -173,7 +173,10 @@ impl Service {
             entries: revocations.len(),
         };
         self.commit(
-            commit.put(key, NumberRecord { number }.encode()?),
+            // A number, and others learn of what was revoked.
+            commit
+                .put(key, NumberRecord { number }.encode()?)
+                .from_reserve(),
             caller,
             now,
             event,

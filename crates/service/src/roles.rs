@@ -1,7 +1,9 @@
 //! Roles: who may take them, what they allow, and the profile that lists them.
 
-use bowline_policy::{Policy, PolicyKind};
-use bowline_store::{Commit, StoreError};
+mod change;
+
+use bowline_policy::{AccountId, Arn, Policy, PolicyKind};
+use bowline_store::{Commit, Key, StoreError};
 use bowline_trust::{Profile, Role, RoleId, RolePolicy, role_arn};
 use bowline_x509::Time;
 use serde::{Deserialize, Serialize};
@@ -12,14 +14,18 @@ use crate::audit::Event;
 use crate::cache::Loaded;
 use crate::caller::Caller;
 use crate::environment::draw;
-use crate::error::Error;
+use crate::error::{Error, StsError};
 use crate::keyspace;
 use crate::operation::Operation;
 use crate::profiles;
 use crate::record::Record;
 use crate::service::Service;
 use crate::settings::Settings;
-use crate::trust_policies::{carries_role, check_conditions, subject_test, trust_policy};
+use crate::trust_policies::{
+    carries_role, check_conditions, check_identities, subject_test, trust_policy,
+};
+
+pub use change::{DeleteRole, RevokeOlderSessions, UpdateRole};
 
 /// The role of operators.
 pub(crate) const ADMINISTRATOR: &str = "administrator";
@@ -41,12 +47,26 @@ pub struct RoleView {
     pub trust_policy: String,
     /// What it allows: policies by name.
     pub policies: Vec<(String, String)>,
+    /// What it allows at most, if there is such a bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<String>,
+    /// Whether it may be taken, and its sessions live.
+    #[serde(default = "yes")]
+    pub enabled: bool,
     /// The longest its sessions may last, in seconds.
     pub max_session_duration: u32,
     /// The profiles that list it.
     pub profiles: Vec<String>,
     /// When it was made.
     pub created: Time,
+    /// When it was last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated: Option<Time>,
+}
+
+// Servers from before a role could be disabled do not say so.
+fn yes() -> bool {
+    true
 }
 
 impl RoleView {
@@ -61,6 +81,11 @@ impl RoleView {
                 .iter()
                 .map(|policy| (policy.name.clone(), policy.policy.text().to_owned()))
                 .collect(),
+            boundary: role
+                .boundary
+                .as_ref()
+                .map(|bound| bound.policy.text().to_owned()),
+            enabled: role.enabled,
             max_session_duration: role.max_session_duration,
             profiles: profiles
                 .iter()
@@ -68,6 +93,7 @@ impl RoleView {
                 .map(|profile| profile.name.clone())
                 .collect(),
             created: role.created_at,
+            updated: Some(role.updated_at),
             arn,
         }
     }
@@ -76,6 +102,15 @@ impl RoleView {
 impl Settings {
     pub(crate) fn role_arn(&self, role: &Role) -> String {
         role.arn(&self.partition)
+    }
+
+    /// Where a role lies. Names are unique in an account only.
+    pub(crate) fn role_key(&self, account: &AccountId, name: &str) -> Result<Key, Error> {
+        if account.as_str() == self.account {
+            keyspace::role(name)
+        } else {
+            keyspace::account_role(account, name)
+        }
     }
 }
 
@@ -92,23 +127,38 @@ pub(crate) fn administrator(
 }
 
 /// Adds a new role to a commit, under a name nobody has.
-pub(crate) fn put_new(commit: Commit, role: &Role) -> Result<Commit, Error> {
-    let key = keyspace::role(&role.name)?;
+pub(crate) fn put_new(commit: Commit, settings: &Settings, role: &Role) -> Result<Commit, Error> {
+    let key = settings.role_key(&role.account, &role.name)?;
     Ok(commit.expect_absent(key.clone()).put(key, role.encode()?))
 }
 
 impl Service {
-    /// The role with a name or ARN, if there is one.
+    /// The role with a name or ARN, if there is one. A name alone is that of a role of the home's account.
     pub(crate) fn find_role(&self, reference: &str) -> Result<Option<Loaded<Role>>, Error> {
         let settings = self.settings()?;
-        let name = match reference.strip_prefix("arn:") {
-            Some(_) => reference
-                .rsplit_once('/')
-                .map_or(reference, |(_, name)| name),
-            None => reference,
+        if !reference.starts_with("arn:") {
+            return self.load::<Role>(&keyspace::role(reference)?);
+        }
+        let name = reference.rsplit_once('/').map(|(_, name)| name);
+        let account = reference
+            .parse::<Arn>()
+            .ok()
+            .and_then(|arn| arn.account_id());
+        let (Some(name), Some(account)) = (name, account) else {
+            return Ok(None);
         };
-        let found = self.load::<Role>(&keyspace::role(name)?)?;
-        Ok(found.filter(|role| name == reference || settings.role_arn(role) == reference))
+        let found = self.role_of(&account, name)?;
+        Ok(found.filter(|role| settings.role_arn(role) == reference))
+    }
+
+    /// The role of an account with a name, if there is one.
+    pub(crate) fn role_of(
+        &self,
+        account: &AccountId,
+        name: &str,
+    ) -> Result<Option<Loaded<Role>>, Error> {
+        let key = self.settings()?.role_key(account, name)?;
+        self.load::<Role>(&key)
     }
 
     /// The role with a name or ARN; an error that lists those there are.
@@ -146,10 +196,17 @@ pub struct CreateRole {
     pub trust_anchor: Option<String>,
     /// Whether a trust policy may leave open which anchor or which certificate.
     pub any_certificate: bool,
+    /// Whether a trust policy may leave open who of those that a token issuer vouches for.
+    pub any_identity: bool,
+    /// What it allows at most, as a policy document.
+    pub boundary: Option<String>,
     /// The longest its sessions may last, in seconds: 3,600 to 43,200; 3,600 if not given.
     pub max_duration_seconds: Option<u32>,
     /// The profile to list it in; `default` if not given.
     pub profile: Option<String>,
+    /// The account it belongs to; the home's if not given. No profile lists a role of another account: it is assumed
+    /// from sessions of other roles.
+    pub account: Option<String>,
     /// Whether a role of that name is answered as it is.
     pub if_missing: bool,
 }
@@ -160,27 +217,43 @@ impl Operation for CreateRole {
 
     fn run(self, service: &Service, caller: &Caller) -> Result<RoleView, Error> {
         let (settings, now) = (service.settings()?, service.now());
+        let account = match &self.account {
+            Some(account) => account.parse()?,
+            None => settings.account_id()?,
+        };
+        let foreign = account != settings.account_id()?;
+        if foreign && (self.profile.is_some() || self.trust_policy.is_none()) {
+            return Err(StsError::RoleOfOtherAccount {
+                account: account.to_string(),
+            }
+            .into());
+        }
         // 1. A new role is three things at once: a role, what it allows, and a profile that offers it.
-        let arn = role_arn(
-            &settings.partition,
-            &settings.account_id()?,
-            "/",
-            &self.name,
-        );
+        let arn = role_arn(&settings.partition, &account, "/", &self.name);
         for action in ["iam:CreateRole", "iam:PutRolePolicy", "iam:PassRole"] {
             service.authorize(caller, action, &arn)?;
         }
         let profile_name = self.profile.as_deref().unwrap_or(profiles::DEFAULT_PROFILE);
-        service.profile_for(caller, "rolesanywhere:UpdateProfile", profile_name)?;
+        if !foreign {
+            service.profile_for(caller, "rolesanywhere:UpdateProfile", profile_name)?;
+        }
 
         // 2. The role.
-        let trust = self.trust(service, &settings)?;
+        let ask = TrustAsk {
+            role: &self.name,
+            document: self.trust_policy.as_deref(),
+            subjects: &self.subjects,
+            anchor: self.trust_anchor.as_deref(),
+            any_certificate: self.any_certificate,
+            any_identity: self.any_identity,
+        };
+        let trust = ask.document(service, &settings)?;
         let policy = match (&self.policy, self.allow.is_empty(), self.on.is_empty()) {
             (Some(document), true, true) => document.clone(),
             (None, false, false) => permissions(&self.allow, &self.on),
             (None | Some(_), _, _) => return Err(Error::RolePermissionsNeeded),
         };
-        let role = build(
+        let mut role = build(
             service,
             &settings,
             &self.name,
@@ -189,11 +262,17 @@ impl Operation for CreateRole {
             self.max_duration_seconds,
             now,
         )?;
+        role.account = account;
+        if let Some(text) = &self.boundary {
+            service.authorize(caller, "iam:PutRolePermissionsBoundary", &arn)?;
+            role.boundary = change::boundary(text)?;
+            role.validate()?;
+        }
 
         // 3. One commit for role and profile: a role that no profile lists could be taken by nobody, and nothing would
         //    say why. Others write the profile too, so try again on what they left.
         for attempt in 1.. {
-            if let Some(existing) = service.load::<Role>(&keyspace::role(&role.name)?)? {
+            if let Some(existing) = service.role_of(&account, &role.name)? {
                 if !self.if_missing {
                     return Err(Error::Exists {
                         what: "role",
@@ -203,19 +282,29 @@ impl Operation for CreateRole {
                 let profiles = service.load_all::<Profile>(&keyspace::profiles())?;
                 return Ok(RoleView::of(&existing, &settings, &profiles));
             }
-            let profile = service.profile(profile_name)?;
-            let mut listed = Profile::clone(&profile);
-            listed.role_arns.push(settings.role_arn(&role));
-            let commit = put_new(Commit::new(), &role)?;
-            let commit = profiles::put_changed(commit, &profile, &mut listed, now)?;
+            let mut commit = put_new(Commit::new(), &settings, &role)?;
+            let mut listing = Vec::new();
+            if !foreign {
+                let profile = service.profile(profile_name)?;
+                let mut listed = Profile::clone(&profile);
+                // A profile may list a role of that name that is not there any more.
+                if !listed.role_arns.contains(&arn) {
+                    listed.role_arns.push(arn.clone());
+                }
+                commit = profiles::put_changed(commit, &profile, &mut listed, now)?;
+                listing.push(listed);
+            }
             let event = Event::RoleCreated {
                 role: arn.clone(),
                 trust_policy: trust.clone(),
                 policy: policy.clone(),
-                profile: settings.profile_arn(&profile),
+                boundary: self.boundary.clone(),
+                profile: listing
+                    .first()
+                    .map_or_else(String::new, |profile| settings.profile_arn(profile)),
             };
             match service.commit(commit, caller, now, event) {
-                Ok(()) => return Ok(RoleView::of(&role, &settings, &[listed])),
+                Ok(()) => return Ok(RoleView::of(&role, &settings, &listing)),
                 Err(Error::Store(StoreError::Conflict { .. })) if attempt < ATTEMPTS_MAX => {}
                 Err(error) => return Err(error),
             }
@@ -224,20 +313,34 @@ impl Operation for CreateRole {
     }
 }
 
-impl CreateRole {
-    fn trust(&self, service: &Service, settings: &Settings) -> Result<String, Error> {
-        if let Some(document) = &self.trust_policy {
-            if !self.subjects.is_empty() || self.trust_anchor.is_some() {
+/// Who shall be trusted with a role: a document, or an anchor and tests of the subject.
+struct TrustAsk<'a> {
+    role: &'a str,
+    document: Option<&'a str>,
+    subjects: &'a [String],
+    anchor: Option<&'a str>,
+    any_certificate: bool,
+    any_identity: bool,
+}
+
+impl TrustAsk<'_> {
+    /// The trust policy. One that is open to everybody is refused unless that is asked for.
+    fn document(&self, service: &Service, settings: &Settings) -> Result<String, Error> {
+        if let Some(document) = self.document {
+            if !self.subjects.is_empty() || self.anchor.is_some() {
                 return Err(Error::RoleTrustTwice);
             }
             if !self.any_certificate {
                 check_conditions(document)?;
             }
-            return Ok(document.clone());
+            if !self.any_identity {
+                check_identities(document)?;
+            }
+            return Ok(document.to_owned());
         }
-        let anchor = service.anchor(self.trust_anchor.as_deref().unwrap_or(DEFAULT_ANCHOR))?;
-        let tests = match self.subjects.as_slice() {
-            [] => carries_role(&self.name),
+        let anchor = service.anchor(self.anchor.unwrap_or(DEFAULT_ANCHOR))?;
+        let tests = match self.subjects {
+            [] => carries_role(self.role),
             subjects => subjects
                 .iter()
                 .map(|text| subject_test(text))
@@ -292,7 +395,8 @@ impl Operation for ListRoles {
         service.authorize(caller, "iam:ListRoles", "*")?;
         let settings = service.settings()?;
         let profiles = service.load_all::<Profile>(&keyspace::profiles())?;
-        let roles = service.load_all::<Role>(&keyspace::roles())?;
+        let mut roles = service.load_all::<Role>(&keyspace::roles())?;
+        roles.extend(service.load_all::<Role>(&keyspace::account_roles())?);
         Ok(roles
             .iter()
             .map(|role| RoleView::of(role, &settings, &profiles))

@@ -71,6 +71,11 @@ impl SealedMaster {
             Method::Passphrase { .. } => Error::PassphraseNeeded,
         }
     }
+
+    /// Whether a key file opens it, and no passphrase.
+    pub(crate) fn is_under_key_file(&self) -> bool {
+        matches!(self.method, Method::KeyFile)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bowline_store::{Commit, Expectation, Key, Store, StoreError, Value};
-use bowline_trust::KeyRing;
 use bowline_x509::Time;
 
 use crate::audit::Event;
@@ -11,8 +10,10 @@ use crate::cache::{Cache, Loaded};
 use crate::caller::Caller;
 use crate::environment::{Clock, Entropy};
 use crate::error::Error;
+use crate::federation::{KeySets, Outbound};
 use crate::keys::PrivateKey;
 use crate::keyspace;
+use crate::life::{EndsCache, KeyRingCache};
 use crate::log::Refusals;
 use crate::passage::Passage;
 use crate::record::Record;
@@ -34,8 +35,11 @@ pub struct Service {
     pub(crate) sightings: Sightings,
     /// Held while a checkpoint of the log is signed: one at a time in a process.
     pub(crate) log: Mutex<()>,
+    pub(crate) key_sets: KeySets,
+    pub(crate) outbound: Option<Arc<dyn Outbound>>,
     sealer: OnceLock<Sealer>,
-    key_ring: OnceLock<KeyRing>,
+    pub(crate) key_ring: KeyRingCache,
+    pub(crate) ends: EndsCache,
     opening: Mutex<()>,
 }
 
@@ -58,9 +62,21 @@ impl Service {
             refusals: Refusals::default(),
             sightings: Sightings::default(),
             log: Mutex::new(()),
+            key_sets: KeySets::default(),
+            outbound: None,
             sealer: OnceLock::new(),
-            key_ring: OnceLock::new(),
+            key_ring: KeyRingCache::default(),
+            ends: EndsCache::default(),
             opening: Mutex::new(()),
+        }
+    }
+
+    /// Lets the service fetch what identity providers publish. Without it nothing is fetched.
+    #[must_use]
+    pub fn with_outbound(self, outbound: Arc<dyn Outbound>) -> Service {
+        Service {
+            outbound: Some(outbound),
+            ..self
         }
     }
 
@@ -134,12 +150,7 @@ impl Service {
         now: Time,
         event: Event,
     ) -> Result<(), Error> {
-        let record = event.record(caller, now, &*self.entropy);
-        let commit = self.note_time(commit, now)?;
-        self.store
-            .commit(commit.append(keyspace::events(), record.encode()?))?;
-        self.time_noted(now);
-        Ok(())
+        self.finish(self.prepare(commit, caller, now, event)?)
     }
 
     /// Commits what the home does of itself, with the events that tell of it.
@@ -210,21 +221,6 @@ impl Service {
         let _ = self.sealer.set(sealer);
     }
 
-    /// The keys that make and open temporary credentials.
-    pub(crate) fn key_ring(&self) -> Result<&KeyRing, Error> {
-        if let Some(ring) = self.key_ring.get() {
-            return Ok(ring);
-        }
-        let sealed = self
-            .load::<SealedSecret>(&keyspace::key_ring())?
-            .ok_or(Error::NotInitialized)?;
-        let bytes = self
-            .sealer()?
-            .open(keyspace::key_ring().as_bytes(), &sealed.sealed)?;
-        let ring = crate::initialize::decode_key_ring(&bytes)?;
-        Ok(self.key_ring.get_or_init(|| ring))
-    }
-
     /// The private key of an authority.
     pub(crate) fn authority_key(&self, authority: &str) -> Result<Arc<PrivateKey>, Error> {
         let key = keyspace::authority_key(authority)?;
@@ -244,7 +240,7 @@ impl Service {
 }
 
 /// A secret under the home's master key, bound to the key it is stored at.
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SealedSecret {
     #[serde(with = "crate::wire::base64_bytes")]

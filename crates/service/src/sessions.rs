@@ -3,21 +3,23 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bowline_policy::Layers;
 use bowline_sigv4::{Body, Rules, SignedRequest, x509::Presented};
 use bowline_store::Commit;
-use bowline_trust::{AnchorSource, Draw, SessionRequest, TrustAnchor, authorize};
+use bowline_trust::{AnchorSource, Asker, CertificateAsker, Session, TrustAnchor};
 use bowline_x509::path::{self, PathRules, VerifiedPath};
 use bowline_x509::{Certificate, Time};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::audit::Event;
+use crate::audit::{Event, SessionVia};
 use crate::caller::Caller;
-use crate::environment::draw;
 use crate::error::Error;
 use crate::operation::Operation;
+use crate::pending::Pending;
 use crate::service::Service;
 use crate::settings::Settings;
+use crate::sts::grant_session::{GrantAsk, Granted};
 use crate::wire::WireRequest;
 
 /// Where sessions are created.
@@ -50,6 +52,12 @@ impl<'de> Deserialize<'de> for Secret {
 impl From<String> for Secret {
     fn from(text: String) -> Secret {
         Secret(Zeroizing::new(text))
+    }
+}
+
+impl From<Zeroizing<String>> for Secret {
+    fn from(text: Zeroizing<String>) -> Secret {
+        Secret(text)
     }
 }
 
@@ -108,25 +116,34 @@ impl Operation for CreateSession {
 
     /// The signature is the authorization: whoever brings the request.
     fn run(self, service: &Service, caller: &Caller) -> Result<SessionCredentials, Error> {
-        let mut believed = false;
-        let answer = self.exchange(service, caller, &mut believed);
-        if let Err(refusal) = &answer
-            && !believed
-        {
-            service.note_refused(caller.source(), refusal);
-        }
-        answer
+        service.finish(self.begin(service, caller)?)
     }
 }
 
 impl CreateSession {
+    /// Trades, up to the commit that must be made before the credentials are given.
+    pub fn begin(
+        self,
+        service: &Service,
+        caller: &Caller,
+    ) -> Result<Pending<SessionCredentials>, Error> {
+        let mut believed = false;
+        let pending = self.exchange(service, caller, &mut believed);
+        if let Err(refusal) = &pending
+            && !believed
+        {
+            service.note_refused(caller.source(), refusal);
+        }
+        pending
+    }
+
     /// Trades. Says whether it came so far that the certificate was believed: a refusal from there on is an event.
     fn exchange(
         self,
         service: &Service,
         caller: &Caller,
         believed: &mut bool,
-    ) -> Result<SessionCredentials, Error> {
+    ) -> Result<Pending<SessionCredentials>, Error> {
         let settings = service.settings()?;
         let now = service.now();
         // 1. Who signed, and did they. Cheap, and before anything is looked up.
@@ -174,68 +191,47 @@ impl CreateSession {
             return Err(service.refused_subject(&asked, refusal));
         };
 
-        // 4. The one decision of the system.
-        let request = SessionRequest {
-            path: &path,
-            partition: &settings.partition,
-            region: &settings.region,
-            trust_anchor: &anchor,
-            profile: &profile,
-            role: &role,
+        // 4. The decision, and what comes of it.
+        let pending = service.prepare_session(GrantAsk {
+            asker: Asker::Certificate(CertificateAsker {
+                path: &path,
+                trust_anchor: &anchor,
+                profile: &profile,
+                role: &role,
+            }),
+            role_arn,
+            via: SessionVia::CreateSession,
+            caller,
             duration_seconds: parameters.duration_seconds,
             role_session_name: parameters.role_session_name.as_deref(),
             session_policies: &[],
+            minimum_session_token_size: None,
+            commit: Commit::new(),
             now,
-            source_ip: caller.source(),
-            settings: settings.session_settings(),
-        };
-        let grant = match authorize(&request) {
-            Ok(grant) => grant,
-            Err(denial) => {
-                let refusal = Error::SessionDenied {
-                    denial: Box::new(denial),
-                    role: role_arn.into(),
-                };
-                return Err(service.refused_subject(&asked, refusal));
-            }
-        };
-
-        // 5. Credentials, which a wrong clock would give too long a life.
-        service.check_clock(now)?;
-        let credentials = service
-            .key_ring()?
-            .seal(&grant, &Draw::from(draw::<37>(&*service.entropy)));
-
-        // 6. Told before they are given.
-        let claims = grant.claims();
-        let event = Event::SessionCreated {
-            session: hex::encode(credentials.session_id),
-            access_key_id: credentials.access_key_id.to_string(),
-            role: claims.role_arn(),
-            trust_anchor: grant.trust_anchor_arn().into(),
-            profile: grant.profile_arn().into(),
-            serial: leaf.serial().to_hex(),
-            subject: leaf.subject().to_string(),
-            source_identity: claims.source_identity.clone(),
-            expires: credentials.expiration,
-        };
-        let (commit, sighting) = service.see(Commit::new(), leaf, false, now)?;
-        service.commit(commit, caller, now, event)?;
-        service.keep_sighting(sighting, now);
-
-        Ok(SessionCredentials {
-            access_key_id: credentials.access_key_id.to_string(),
-            secret_access_key: Secret(credentials.secret_access_key),
-            session_token: Secret::from(credentials.session_token),
-            expiration: credentials.expiration,
-            assumed_role_arn: claims.assumed_role_arn(),
-            assumed_role_id: claims.assumed_role_id(),
-            role_arn: claims.role_arn(),
-            source_identity: claims.source_identity.clone(),
-            subject_arn: grant.subject_arn().into(),
-            packed_policy_size: credentials.packed_policy_size.into(),
-        })
+        })?;
+        pending.try_map(answer)
     }
+}
+
+/// What is answered of a session that was granted.
+fn answer(granted: Granted) -> Result<SessionCredentials, Error> {
+    let Granted { grant, credentials } = granted;
+    let claims = grant.claims();
+    let certificate = grant
+        .certificate()
+        .ok_or_else(|| Error::internal("a certificate was granted a session of none"))?;
+    Ok(SessionCredentials {
+        access_key_id: credentials.access_key_id.to_string(),
+        secret_access_key: Secret(credentials.secret_access_key),
+        session_token: Secret::from(credentials.session_token),
+        expiration: credentials.expiration,
+        assumed_role_arn: claims.principal_arn(),
+        assumed_role_id: claims.user_id(),
+        role_arn: claims.role_arn().unwrap_or_default(),
+        source_identity: claims.source_identity.clone().unwrap_or_default(),
+        subject_arn: certificate.subject_arn.clone(),
+        packed_policy_size: credentials.packed_policy_size.into(),
+    })
 }
 
 impl Settings {
@@ -324,6 +320,15 @@ impl Service {
         }
     }
 
+    /// The policies that bind a session as they are now.
+    pub(crate) fn session_layers(&self, session: &Session) -> Result<Layers, Error> {
+        let role = match session.claims().role() {
+            Some(role) => self.role_of(&session.claims().account, &role.name)?,
+            None => None,
+        };
+        Ok(session.layers(role.as_deref().map(|role| &**role), None)?)
+    }
+
     /// Verifies a leaf up to an anchor, and that nothing on the way is revoked. A path that was found good stays
     /// good while its certificates, its anchor and the clock say so; revocations are asked about every time.
     pub(crate) fn verify_path(
@@ -384,8 +389,10 @@ impl Service {
             code: public.code.into_owned(),
             reason: public.message,
             role: asked.role_arn.into(),
-            serial: asked.leaf.serial().to_hex(),
-            subject: asked.leaf.subject().to_string(),
+            via: SessionVia::CreateSession,
+            serial: Some(asked.leaf.serial().to_hex()),
+            subject: Some(asked.leaf.subject().to_string()),
+            provider: None,
         };
         let who = hex::encode(asked.leaf.fingerprint());
         match self.commit_refusal(&who, commit, asked.caller, asked.now, event, &refusal) {

@@ -56,7 +56,8 @@ pub(crate) struct Sightings {
     seen: RwLock<HashMap<Sighting, Time>>,
 }
 
-type Sighting = ([u8; 32], bool);
+/// The fingerprint of a certificate that was seen, and whether it was refused.
+pub(crate) type Sighting = ([u8; 32], bool);
 
 impl Service {
     /// Adds to a commit that a certificate whose path is good was seen, unless that was written a minute ago. What it
@@ -286,7 +287,8 @@ impl Service {
         Ok(false)
     }
 
-    fn find_subject(
+    /// The subject with an id or ARN, if it was seen.
+    pub(crate) fn find_subject(
         &self,
         settings: &Settings,
         reference: &str,
@@ -304,6 +306,58 @@ impl Service {
         let view = SubjectRecord::decode(&key, &value)?.view(settings, &id)?;
         // An ARN of another account or region names another subject.
         Ok((text == reference || view.arn == reference).then_some(view))
+    }
+}
+
+impl Service {
+    /// The subject with an id, an ARN or exactly this name.
+    pub(crate) fn subject_or_namesake(
+        &self,
+        settings: &Settings,
+        reference: &str,
+    ) -> Result<SubjectView, Error> {
+        if let Some(view) = self.find_subject(settings, reference)? {
+            return Ok(view);
+        }
+        let mut found = None;
+        self.pages(&keyspace::subjects(), |page| {
+            for (key, value) in page {
+                let record = SubjectRecord::decode(key, value)?;
+                if let Some(id) = keyspace::subject_of(key)
+                    && record.x509_subject == reference
+                {
+                    found = Some(record.view(settings, &id)?);
+                }
+            }
+            Ok(())
+        })?;
+        found.ok_or_else(|| Error::SubjectUnknown {
+            subject: reference.into(),
+        })
+    }
+
+    /// The name of a subject that was seen.
+    pub(crate) fn subject_name(&self, id: &Uuid) -> Result<Option<String>, Error> {
+        let key = keyspace::subject(id);
+        match self.store.get(&key)? {
+            Some(value) => Ok(Some(SubjectRecord::decode(&key, &value)?.x509_subject)),
+            None => Ok(None),
+        }
+    }
+
+    /// The serial number, in hex, of a certificate that some subject was seen with, by its SHA-256.
+    pub(crate) fn serial_seen(&self, fingerprint: &[u8; 32]) -> Result<Option<String>, Error> {
+        let end = hex::encode(fingerprint);
+        let mut found = None;
+        self.pages(&keyspace::all_subject_credentials(), |page| {
+            for (key, value) in page {
+                if key.as_bytes().ends_with(end.as_bytes()) {
+                    found = Some(CredentialRecord::decode(key, value)?.serial);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(found)
     }
 }
 

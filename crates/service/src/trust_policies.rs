@@ -3,7 +3,7 @@
 use bowline_x509::DistinguishedName;
 use serde_json::{Value, json};
 
-use crate::error::Error;
+use crate::error::{Error, FederationError};
 
 /// A test of one principal tag: the tag's key, and the patterns of which one must fit.
 pub(crate) type TagTest = (String, Vec<String>);
@@ -72,20 +72,11 @@ pub(crate) fn trust_policy(anchor_arn: &str, tests: &[TagTest]) -> String {
 /// Refuses a trust policy by which any certificate, or a certificate of any anchor, could take the role.
 /// Without such conditions every certificate of every anchor of the account can.
 pub(crate) fn check_conditions(document: &str) -> Result<(), Error> {
-    // What does not parse is refused a moment later, with its position.
-    let Ok(Value::Object(document)) = serde_json::from_str(document) else {
-        return Ok(());
-    };
-    let statements = match document.get("Statement") {
-        Some(Value::Array(statements)) => statements.iter().collect(),
-        Some(statement) => vec![statement],
-        None => Vec::new(),
-    };
-    for (index, statement) in statements.into_iter().enumerate() {
-        if statement.get("Effect").and_then(Value::as_str) != Some("Allow") {
+    for (index, statement) in allowing(document) {
+        if names_its_callers(&statement) {
             continue;
         }
-        let tested = tested_keys(statement);
+        let tested = tested_keys(&statement);
         let anchored = tested.iter().any(|key| key == "aws:sourcearn");
         let named = tested.iter().any(|key| {
             let tag = key.strip_prefix("aws:principaltag/");
@@ -101,6 +92,92 @@ pub(crate) fn check_conditions(document: &str) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Refuses a trust policy by which everybody whom a token issuer vouches for could take the role: a public one vouches
+/// for the whole world. A SAML provider names the roles of each person by itself, so that its word is enough.
+pub(crate) fn check_identities(document: &str) -> Result<(), Error> {
+    for (index, statement) in allowing(document) {
+        if !is_about_tokens(&statement) {
+            continue;
+        }
+        let issuers = issuers(&statement);
+        let tested = tested_keys(&statement);
+        // A test of one issuer's subject fails for all others: their tokens have no such key.
+        let named = issuers
+            .iter()
+            .any(|issuer| tested.contains(&format!("{issuer}:sub")));
+        if let Some(issuer) = issuers.first().cloned().filter(|_| !named) {
+            let statement = index;
+            return Err(FederationError::TrustOfEverybody { statement, issuer }.into());
+        }
+    }
+    Ok(())
+}
+
+/// The statements of a policy that allow, with their places counted from 0. What does not parse is refused a moment later,
+/// with its position.
+fn allowing(document: &str) -> Vec<(usize, Value)> {
+    let statements = match serde_json::from_str(document) {
+        Ok(Value::Object(mut document)) => document.remove("Statement"),
+        Ok(_) | Err(_) => None,
+    };
+    let statements = match statements {
+        Some(Value::Array(statements)) => statements,
+        one => one.into_iter().collect(),
+    };
+    statements
+        .into_iter()
+        .enumerate()
+        .filter(|(_, statement)| statement.get("Effect").and_then(Value::as_str) == Some("Allow"))
+        .collect()
+}
+
+/// Whether a statement allows tokens to be traded: one that only lets sessions be tagged lets nobody in.
+fn is_about_tokens(statement: &Value) -> bool {
+    let action = |value: &Value| {
+        let action = value.as_str().unwrap_or_default().to_ascii_lowercase();
+        action == "sts:assumerolewithwebidentity" || action.contains(['*', '?'])
+    };
+    match statement.get("Action") {
+        Some(Value::Array(actions)) => actions.iter().any(action),
+        Some(one) => action(one),
+        None => true,
+    }
+}
+
+/// The token issuers among a statement's principals, in lower case. Where everybody is one, certificates are, and more is
+/// asked for.
+fn issuers(statement: &Value) -> Vec<String> {
+    let federated = statement
+        .get("Principal")
+        .and_then(|principals| principals.get("Federated"));
+    let federated = match federated {
+        Some(Value::Array(values)) => values.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
+    };
+    federated
+        .iter()
+        .filter_map(|arn| arn.as_str()?.split_once(":oidc-provider/"))
+        .map(|(_, issuer)| issuer.to_ascii_lowercase())
+        .collect()
+}
+
+/// Whether a statement is about callers that it names: accounts, roles, sessions, identity providers. Certificates all
+/// come through one service, and everybody is nobody in particular.
+fn names_its_callers(statement: &Value) -> bool {
+    let Some(principals) = statement.get("Principal").and_then(Value::as_object) else {
+        return false;
+    };
+    let everybody = |value: &Value| match value {
+        Value::Array(values) => values.iter().any(|value| value == "*"),
+        value => value == "*",
+    };
+    !principals.is_empty()
+        && principals
+            .iter()
+            .all(|(kind, value)| kind == "Federated" || (kind == "AWS" && !everybody(value)))
 }
 
 /// The condition keys that a statement really tests, in lower case: by an operator that fails where the key is
@@ -129,7 +206,12 @@ fn tested_keys(statement: &Value) -> Vec<String> {
                 let text = value.as_str().unwrap_or_default();
                 let anchors =
                     key.eq_ignore_ascii_case("aws:SourceArn") && text.contains(['*', '?']);
-                anchors || text.chars().all(|c| matches!(c, '*' | '?' | ':'))
+                // `repo:*` is everybody at an issuer that says `repo:` before every name.
+                let subjects = key.to_ascii_lowercase().ends_with(":sub")
+                    && text
+                        .split_once(':')
+                        .is_some_and(|(_, rest)| rest.starts_with(['*', '?']));
+                anchors || subjects || text.chars().all(|c| matches!(c, '*' | '?' | ':'))
             };
             if !values.iter().any(fits_many) {
                 tested.push(key.to_ascii_lowercase());
@@ -180,6 +262,83 @@ mod tests {
         ] {
             assert!(open(condition.clone()), "{condition}");
         }
+    }
+
+    #[test]
+    fn a_token_issuer_is_trusted_for_subjects_that_are_named() {
+        let ci = "arn:aws:iam::000000000000:oidc-provider/ci.example/A";
+        let open = |principal: Value, action: Value, condition: Value| {
+            let document = json!({ "Statement": [{ "Effect": "Allow", "Principal": principal, "Action": action,
+                "Condition": condition }] });
+            check_identities(&document.to_string()).is_err()
+        };
+        let trade = json!(["sts:AssumeRoleWithWebIdentity", "sts:TagSession"]);
+        let federated = json!({ "Federated": ci });
+        for (condition, expected) in [
+            (
+                json!({ "StringLike": { "ci.example/A:sub": "repo:acme/*" } }),
+                false,
+            ),
+            (
+                json!({ "StringEquals": { "CI.example/a:SUB": ["repo:acme/x"] } }),
+                false,
+            ),
+            (json!({}), true),
+            (
+                json!({ "StringEquals": { "ci.example/A:aud": "bowline" } }),
+                true,
+            ),
+            (json!({ "StringLike": { "ci.example/A:sub": "*" } }), true),
+            (
+                json!({ "StringLike": { "ci.example/A:sub": "repo:*" } }),
+                true,
+            ),
+            (
+                json!({ "StringLike": { "ci.example/A:sub": ["repo:acme/*", "repo:*/*"] } }),
+                true,
+            ),
+            (
+                json!({ "StringLikeIfExists": { "ci.example/A:sub": "repo:acme/*" } }),
+                true,
+            ),
+            (
+                json!({ "ForAllValues:StringLike": { "ci.example/A:sub": "repo:acme/*" } }),
+                true,
+            ),
+            (
+                json!({ "StringNotEquals": { "ci.example/A:sub": "repo:evil/x" } }),
+                true,
+            ),
+            (
+                json!({ "StringEquals": { "else.example:sub": "repo:acme/x" } }),
+                true,
+            ),
+            (
+                json!({ "StringEquals": { "ci.example:sub": "repo:acme/x" } }),
+                true,
+            ),
+        ] {
+            assert_eq!(
+                open(federated.clone(), trade.clone(), condition.clone()),
+                expected,
+                "{condition}"
+            );
+        }
+        // Nobody comes in by these.
+        assert!(!open(federated.clone(), json!("sts:TagSession"), json!({})));
+        assert!(open(federated, json!("sts:Assume*"), json!({})));
+        // Of two issuers, the one whose subject is not tested never satisfies the test.
+        let two =
+            json!({ "Federated": [ci, "arn:aws:iam::000000000000:oidc-provider/else.example"] });
+        assert!(!open(
+            two.clone(),
+            trade.clone(),
+            json!({ "StringEquals": { "else.example:sub": "x" } })
+        ));
+        assert!(open(two, trade.clone(), json!({})));
+        // Whoever may take which role is in the assertion itself.
+        let saml = json!({ "Federated": "arn:aws:iam::000000000000:saml-provider/corp" });
+        assert!(!open(saml, json!("sts:AssumeRoleWithSAML"), json!({})));
     }
 
     #[test]

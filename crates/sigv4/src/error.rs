@@ -46,11 +46,11 @@ pub enum SignatureError {
         /// What does not fit.
         reason: &'static str,
     },
-    /// A part of the authentication is not there.
-    #[error("{name} is missing from the authentication of the request")]
+    /// Parts of the authentication are not there.
+    #[error("missing from the authentication of the request: {}", names.join(", "))]
     MissingParameter {
-        /// The name of the field, header or query parameter.
-        name: &'static str,
+        /// The names of the fields, headers or query parameters.
+        names: Vec<&'static str>,
     },
     /// A header that may stand only once stands more often.
     #[error("header {name} is repeated")]
@@ -153,6 +153,18 @@ pub enum SignatureError {
     MalformedScope {
         /// `Credential` as sent.
         credential: String,
+    },
+    /// The scope does not end as every scope does.
+    #[error("the credential scope ends in {found:?}, not in aws4_request")]
+    ScopeTerminator {
+        /// Its last part.
+        found: String,
+    },
+    /// More than one part of the scope is wrong.
+    #[error("{}", joined(faults))]
+    ScopeFaults {
+        /// What is wrong with each.
+        faults: Vec<SignatureError>,
     },
     /// The day of the scope is not the day of the request.
     #[error("the credential scope is for {scope} but the request is dated {date}")]
@@ -341,6 +353,8 @@ impl SignatureError {
             SignatureError::SignedHeaderAbsent { .. } => "signed_header_absent",
             SignatureError::MalformedDate { .. } => "malformed_date",
             SignatureError::MalformedScope { .. } => "malformed_scope",
+            SignatureError::ScopeTerminator { .. } => "scope_terminator",
+            SignatureError::ScopeFaults { .. } => "scope_faults",
             SignatureError::ScopeDateMismatch { .. } => "scope_date_mismatch",
             SignatureError::RegionNotAllowed { .. } => "region_not_allowed",
             SignatureError::ServiceNotAllowed { .. } => "service_not_allowed",
@@ -363,6 +377,12 @@ impl SignatureError {
             SignatureError::SigningFailed { .. } => "signing_failed",
         }
     }
+}
+
+/// Every fault of a scope, in one sentence.
+fn joined(faults: &[SignatureError]) -> String {
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    faults.join("; ")
 }
 
 /// A time as everything here prints it: UTC with Z.

@@ -12,7 +12,7 @@ use crate::key::{SigningKey, signing_key};
 use crate::payload::{self, Payload, PayloadLine};
 use crate::request::{SignedRequest, View};
 use crate::rules::{PRESIGNED_SECONDS_MAX, Rules, Window, is_s3_style};
-use crate::scope::{Authorization, Scope, Timestamp, split_credential, split_scheme};
+use crate::scope::{Authorization, Credential, Scope, Timestamp, split_credential, split_scheme};
 use crate::uri::{self, EqualsSign};
 use bowline_x509::Time;
 use chrono::TimeDelta;
@@ -28,6 +28,16 @@ const QUERY_FORM: [&str; 4] = [
     "X-Amz-Credential",
     "X-Amz-SignedHeaders",
     "X-Amz-Signature",
+];
+
+/// Query parameters that every presigned request has, in the order in which missing ones are told.
+const QUERY_FORM_NEEDED: [&str; 6] = [
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Signature",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Date",
+    "X-Amz-Expires",
 ];
 
 /// Query parameters that belong to the query form and would be ambiguous beside an `Authorization` header.
@@ -77,57 +87,104 @@ struct Fields<'a> {
     credential: Cow<'a, str>,
     signed_headers: Cow<'a, str>,
     signature: Cow<'a, str>,
-    timestamp: Timestamp,
-    expires: Option<TimeDelta>,
+    date: Date<'a>,
+    expires: Option<Cow<'a, str>>,
     session_token: Option<String>,
+}
+
+/// When a request says it was signed.
+enum Date<'a> {
+    /// `X-Amz-Date`, in the header or the query.
+    Amazon(Cow<'a, str>),
+    /// The `Date` header, where there is no other.
+    Http(&'a str),
+}
+
+impl Date<'_> {
+    fn read(&self) -> Result<Timestamp, SignatureError> {
+        match self {
+            Date::Amazon(text) => Timestamp::parse(text),
+            Date::Http(text) => Timestamp::parse_date_header(text),
+        }
+    }
 }
 
 impl Presented {
     /// Reads the authentication of a request and checks everything that needs no key and no clock.
     pub fn parse(request: &SignedRequest<'_>, rules: &Rules) -> Result<Presented, SignatureError> {
-        // 1. One well-formed, unambiguous authentication.
+        Presented::read(request, rules, None)
+    }
+
+    /// Like [`Presented::parse`], and looks at the date where AWS does: after the parts of the authentication, before
+    /// the credential scope. [`Presented::verify`] looks again.
+    pub fn parse_at(
+        request: &SignedRequest<'_>,
+        rules: &Rules,
+        now: Time,
+    ) -> Result<Presented, SignatureError> {
+        Presented::read(request, rules, Some(now))
+    }
+
+    /// Whatever is wrong with a request, the first fault in the order of AWS is told.
+    fn read(
+        request: &SignedRequest<'_>,
+        rules: &Rules,
+        now: Option<Time>,
+    ) -> Result<Presented, SignatureError> {
+        // 1. Target, query, headers: well formed, nothing said twice.
         let view = View::new(request)?;
+        // 2. One authentication, with all its parts.
         let fields = Fields::read(&view)?;
+        // 3. The host is signed.
+        canonical::check_host_is_signed(&fields.signed_headers)?;
+        // 4. The date, its form and then its distance from ours.
+        let timestamp = fields.date.read()?;
+        let expires = fields.expires.as_deref().map(read_expires).transpose()?;
+        let credential = split_credential(&fields.credential);
+        let window = Window {
+            skew: rules.skew_of(credential.as_ref().map_or("", |parts| parts.service)),
+            expires,
+        };
+        if let Some(now) = now {
+            window.check(timestamp.time, now)?;
+        }
+        // 5. The credential and its scope.
+        let credential: Credential<'_> = credential?;
+        let scope = credential.scope(
+            &timestamp,
+            rules.check_region(credential.region),
+            rules.check_service(credential.service),
+        )?;
+        // 6. Where we are stricter: what is signed, and of what form the signature is.
+        let signed_headers = SignedHeaders::parse(&fields.signed_headers, &view)?;
+        if matches!(fields.date, Date::Http(_)) && !signed_headers.holds("date") {
+            return Err(SignatureError::UnsignedHeader {
+                name: "date".to_owned(),
+            });
+        }
         let signature = payload::read_hash(fields.signature.as_bytes()).ok_or(
             SignatureError::MalformedSignature {
                 reason: "it is not 64 lower-case hexadecimal digits",
             },
         )?;
-        // 2. Scope.
-        let (access_key_id, scope) = split_credential(&fields.credential, &fields.timestamp)?;
-        rules.check_region(&scope.region)?;
-        rules.check_service(&scope.service)?;
-        // 3. Signed headers.
-        let signed_headers = SignedHeaders::parse(&fields.signed_headers, &view)?;
-        if fields.form == Form::Header
-            && view.header("x-amz-date").is_none()
-            && !signed_headers.holds("date")
-        {
-            return Err(SignatureError::UnsignedHeader {
-                name: "date".to_owned(),
-            });
-        }
-        // 4. Body.
+        // 7. Body.
         let line = payload_line(&view, fields.form, &scope.service, rules)?;
-        // 5. What the signature must cover.
+        // 8. What the signature must cover.
         let hashes = hashes(&view, &fields, &scope.service, &signed_headers, &line)?;
         Ok(Presented {
-            window: Window {
-                skew: rules.skew_of(&scope.service),
-                expires: fields.expires,
-            },
+            window,
             claim: Claim {
-                access_key_id: access_key_id.to_owned(),
-                session_token: fields.session_token,
+                access_key_id: credential.id.to_owned(),
                 scope,
                 form: fields.form,
                 signed_headers,
-                signed_at: fields.timestamp.time,
+                signed_at: timestamp.time,
                 payload: line.payload,
+                session_token: fields.session_token,
             },
             signature,
             hashes,
-            timestamp: fields.timestamp,
+            timestamp,
         })
     }
 
@@ -271,30 +328,39 @@ impl<'a> Fields<'a> {
     fn from_header(view: &View<'a>, value: &'a str) -> Result<Fields<'a>, SignatureError> {
         let (scheme, rest) = split_scheme(value);
         check_algorithm(scheme)?;
-        let authorization = Authorization::parse(scheme, rest)?;
         // AWS reads `Date` only where there is no `x-amz-date`.
-        let timestamp = match (view.header_text("x-amz-date")?, view.header_text("date")?) {
-            (Some(date), _) => Timestamp::parse(date)?,
-            (None, Some(date)) => Timestamp::parse_date_header(date)?,
-            (None, None) => return Err(SignatureError::MissingParameter { name: "x-amz-date" }),
+        let date = match (view.header_text("x-amz-date")?, view.header_text("date")?) {
+            (Some(date), _) => Some(Date::Amazon(Cow::Borrowed(date))),
+            (None, Some(date)) => Some(Date::Http(date)),
+            (None, None) => None,
         };
+        let authorization = Authorization::parse(rest, date.is_none().then_some("x-amz-date"))?;
+        // Cannot fail: the line above refused what has none.
+        let date = date.unwrap_or(Date::Http(""));
         Ok(Fields {
             form: Form::Header,
             credential: Cow::Borrowed(authorization.credential),
             signed_headers: Cow::Borrowed(authorization.signed_headers),
             signature: Cow::Borrowed(authorization.signature),
-            timestamp,
+            date,
             expires: None,
             session_token: view.header_text("x-amz-security-token")?.map(str::to_owned),
         })
     }
 
     fn from_query(view: &View<'a>) -> Result<Fields<'a>, SignatureError> {
-        let needed = |name: &'static str| {
-            parameter_text(view, name)?.ok_or(SignatureError::MissingParameter { name })
-        };
-        check_algorithm(&needed("X-Amz-Algorithm")?)?;
-        let timestamp = Timestamp::parse(&needed("X-Amz-Date")?)?;
+        if let Some(algorithm) = parameter_text(view, "X-Amz-Algorithm")? {
+            check_algorithm(&algorithm)?;
+        }
+        let names: Vec<&'static str> = QUERY_FORM_NEEDED
+            .into_iter()
+            .filter(|name| !view.query.has(name))
+            .collect();
+        if !names.is_empty() {
+            return Err(SignatureError::MissingParameter { names });
+        }
+        // Cannot fail: every one of them is there.
+        let needed = |name| Ok(parameter_text(view, name)?.unwrap_or_default());
         // A header token that differs from the query's must itself be signed, and would be a second one.
         let token = parameter_text(view, "X-Amz-Security-Token")?;
         let header_token = view.header_text("x-amz-security-token")?;
@@ -310,8 +376,8 @@ impl<'a> Fields<'a> {
             credential: needed("X-Amz-Credential")?,
             signed_headers: needed("X-Amz-SignedHeaders")?,
             signature: needed("X-Amz-Signature")?,
-            timestamp,
-            expires: Some(read_expires(&needed("X-Amz-Expires")?)?),
+            date: Date::Amazon(needed("X-Amz-Date")?),
+            expires: Some(needed("X-Amz-Expires")?),
             session_token,
         })
     }

@@ -8,12 +8,15 @@
 //! The crate has no clock and no key store: `now`, secrets and signers are handed in. Signatures of chunked
 //! bodies and replays inside the date window are the caller's business.
 
+mod aws;
 mod canonical;
 mod error;
 #[cfg(test)]
 mod fixtures;
 pub mod hmac;
 mod key;
+#[cfg(test)]
+mod mutations;
 mod payload;
 #[cfg(test)]
 mod properties;

@@ -159,7 +159,13 @@ const HEADER_CASES: &[Case] = &[
         s.set("x-amz-date", "2026-06-01T12:00:00Z");
     }),
     ("malformed_scope", |s| {
+        s.replace("authorization", "/aws4_request", "");
+    }),
+    ("scope_terminator", |s| {
         s.replace("authorization", "/aws4_request", "/aws4");
+    }),
+    ("scope_faults", |s| {
+        s.replace("authorization", "/us-east-1/sts/", "/eu-west-1/ec2/");
     }),
     ("scope_date_mismatch", |s| {
         s.replace("authorization", "/20260601/", "/20260531/");
@@ -396,8 +402,56 @@ fn every_refusal_is_reached_by_a_request() {
         "signing".to_owned(),
     );
     let codes = all_codes();
-    assert_eq!(codes.len(), 42);
+    assert_eq!(codes.len(), 44);
     assert_eq!(seen, codes);
+}
+
+/// Faults in the order in which AWS finds them, each in a request that has all the later ones as well.
+#[test]
+fn of_many_faults_the_first_in_the_order_of_aws_is_told() {
+    let rules = Rules {
+        regions: Allowed::only(["us-east-1"]),
+        services: Allowed::only(["sts"]),
+        ..Rules::default()
+    };
+    let faults: [Case; 8] = [
+        ("malformed_target", |s| s.target += "&%"),
+        ("ambiguous_authentication", |s| {
+            s.target += "&X-Amz-Algorithm=AWS4-HMAC-SHA256";
+        }),
+        ("unsupported_algorithm", |s| {
+            s.replace("authorization", "AWS4-HMAC-SHA256", "AWS5-HMAC-SHA256");
+        }),
+        ("missing_parameter", |s| {
+            s.replace("authorization", ", Signature=", ";");
+        }),
+        ("unsigned_header", |s| {
+            s.replace("authorization", "content-type;host;", "content-type;");
+        }),
+        ("malformed_date", |s| s.set("x-amz-date", "yesterday")),
+        ("request_expired", |s| {
+            s.set("x-amz-date", "20260601T115000Z");
+        }),
+        ("scope_faults", |s| {
+            s.replace("authorization", "/20260601/us-east-1/", "/20260531/mars-1/");
+        }),
+    ];
+    for first in 0..faults.len() {
+        let mut sent = header_form("sts");
+        // The last first: a later fault must not hide the place of an earlier one.
+        for (_, change) in faults[first..].iter().rev() {
+            // A date that does not read is not an old one too.
+            change(&mut sent);
+        }
+        let told = hmac::Presented::parse_at(&sent.request(), &rules, noon());
+        assert_eq!(told.unwrap_err().code(), faults[first].0, "{sent:?}");
+    }
+    // The form of the credential comes after the date.
+    let mut sent = header_form("sts");
+    sent.replace("authorization", "/aws4_request", "");
+    sent.set("x-amz-date", "20260601T115000Z");
+    let told = hmac::Presented::parse_at(&sent.request(), &rules, noon());
+    assert_eq!(told.unwrap_err().code(), "request_expired");
 }
 
 #[test]

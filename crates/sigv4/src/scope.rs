@@ -120,11 +120,18 @@ impl Scope {
     }
 }
 
-/// Splits `ID/YYYYMMDD/REGION/SERVICE/aws4_request` and checks that the day is the request's.
-pub(crate) fn split_credential<'a>(
-    credential: &'a str,
-    timestamp: &Timestamp,
-) -> Result<(&'a str, Scope), SignatureError> {
+/// The five parts of a credential as sent; only their form is known to be right.
+#[derive(Clone, Copy)]
+pub(crate) struct Credential<'a> {
+    pub id: &'a str,
+    date: &'a str,
+    pub region: &'a str,
+    pub service: &'a str,
+    terminator: &'a str,
+}
+
+/// Splits `ID/YYYYMMDD/REGION/SERVICE/aws4_request`.
+pub(crate) fn split_credential(credential: &str) -> Result<Credential<'_>, SignatureError> {
     let malformed = || SignatureError::MalformedScope {
         credential: quoted(credential),
     };
@@ -135,42 +142,80 @@ pub(crate) fn split_credential<'a>(
                 && part.bytes().all(|b| b.is_ascii_graphic() && b != b',')
         })
     };
-    let (Some(id), Some(date), Some(region), Some(service), Some(TERMINATOR)) =
+    let (Some(id), Some(date), Some(region), Some(service), Some(terminator)) =
         (next(), next(), next(), next(), next())
     else {
         return Err(malformed());
     };
-    if parts.next().is_some() || date.len() != 8 || digits(date.as_bytes()).is_none() {
+    if parts.next().is_some() {
         return Err(malformed());
     }
-    if date != timestamp.day() {
-        return Err(SignatureError::ScopeDateMismatch {
-            scope: date.to_owned(),
-            date: timestamp.day().to_owned(),
-        });
+    Ok(Credential {
+        id,
+        date,
+        region,
+        service,
+        terminator,
+    })
+}
+
+impl Credential<'_> {
+    /// The scope, if the end and the day are right too. Everything that is wrong is told at once, in the order in
+    /// which AWS tells it: who signs for the wrong region mostly signs for the wrong day as well.
+    pub fn scope(
+        &self,
+        timestamp: &Timestamp,
+        region: Result<(), SignatureError>,
+        service: Result<(), SignatureError>,
+    ) -> Result<Scope, SignatureError> {
+        let mut faults: Vec<SignatureError> = [region.err(), service.err()]
+            .into_iter()
+            .flatten()
+            .collect();
+        if self.terminator != TERMINATOR {
+            faults.push(SignatureError::ScopeTerminator {
+                found: quoted(self.terminator),
+            });
+        }
+        if self.date != timestamp.day() {
+            faults.push(SignatureError::ScopeDateMismatch {
+                scope: quoted(self.date),
+                date: timestamp.day().to_owned(),
+            });
+        }
+        match faults.pop() {
+            None => Ok(Scope {
+                date: self.date.to_owned(),
+                region: self.region.to_owned(),
+                service: self.service.to_owned(),
+            }),
+            Some(only) if faults.is_empty() => Err(only),
+            Some(last) => {
+                faults.push(last);
+                Err(SignatureError::ScopeFaults { faults })
+            }
+        }
     }
-    let scope = Scope {
-        date: date.to_owned(),
-        region: region.to_owned(),
-        service: service.to_owned(),
-    };
-    Ok((id, scope))
 }
 
 /// The fields of an `Authorization` header: `ALG Credential=…, SignedHeaders=…, Signature=…`.
 pub(crate) struct Authorization<'a> {
-    pub algorithm: &'a str,
     pub credential: &'a str,
     pub signed_headers: &'a str,
     pub signature: &'a str,
 }
 
 impl<'a> Authorization<'a> {
-    /// Fields stand in any order, separated by a comma with or without spaces, each exactly once.
-    pub fn parse(algorithm: &'a str, fields: &'a str) -> Result<Authorization<'a>, SignatureError> {
+    /// Fields stand in any order, separated by a comma with or without spaces, each exactly once. Whatever is missing
+    /// is told at once, together with what the caller knows to be missing beside them.
+    pub fn parse(
+        fields: &'a str,
+        also_missing: Option<&'static str>,
+    ) -> Result<Authorization<'a>, SignatureError> {
         let malformed = |reason| SignatureError::MalformedAuthorization { reason };
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-        for field in fields.split(',') {
+        // No fields at all are missing, not malformed.
+        for field in fields.split(',').filter(|_| !fields.is_empty()) {
             let (key, value) = field
                 .trim_matches([' ', '\t'])
                 .split_once('=')
@@ -189,13 +234,24 @@ impl<'a> Authorization<'a> {
                 return Err(malformed("a field is repeated"));
             }
         }
-        let missing = |name| SignatureError::MissingParameter { name };
-        Ok(Authorization {
-            algorithm,
-            credential: credential.ok_or(missing("Credential"))?,
-            signed_headers: signed_headers.ok_or(missing("SignedHeaders"))?,
-            signature: signature.ok_or(missing("Signature"))?,
-        })
+        match (credential, signed_headers, signature, also_missing) {
+            (Some(credential), Some(signed_headers), Some(signature), None) => Ok(Authorization {
+                credential,
+                signed_headers,
+                signature,
+            }),
+            _ => {
+                let names = [
+                    credential.is_none().then_some("Credential"),
+                    signature.is_none().then_some("Signature"),
+                    signed_headers.is_none().then_some("SignedHeaders"),
+                    also_missing,
+                ];
+                Err(SignatureError::MissingParameter {
+                    names: names.into_iter().flatten().collect(),
+                })
+            }
+        }
     }
 }
 
@@ -251,9 +307,11 @@ mod tests {
     #[test]
     fn a_credential_has_five_parts_and_the_day_of_the_request() {
         let timestamp = Timestamp::parse("20260601T120003Z").unwrap();
-        let split = |c| {
-            split_credential(c, &timestamp)
-                .map(|(id, scope)| (id, scope.region, scope.service))
+        let split = |c: &'static str| {
+            let credential = split_credential(c).map_err(|e| e.code())?;
+            let scope = credential.scope(&timestamp, Ok(()), Ok(()));
+            scope
+                .map(|scope| (credential.id, scope.region, scope.service))
                 .map_err(|e| e.code())
         };
         assert_eq!(
@@ -265,25 +323,44 @@ mod tests {
             "A",
             "A/20260601/us-east-1/s3",
             "A/20260601/us-east-1/s3/aws4_request/",
-            "A/20260601/us-east-1/s3/aws5_request",
             "A/20260601//s3/aws4_request",
             "/20260601/us-east-1/s3/aws4_request",
-            "A/2026060/us-east-1/s3/aws4_request",
-            "A/2026O601/us-east-1/s3/aws4_request",
             "A/20260601/us east/s3/aws4_request",
         ] {
             assert_eq!(split(bad), Err("malformed_scope"), "{bad}");
         }
+        for other in ["20260602", "2026060", "2026O601", "+0260601"] {
+            let credential = format!("A/{other}/us-east-1/s3/aws4_request");
+            let split = split_credential(&credential).unwrap();
+            let refused = split.scope(&timestamp, Ok(()), Ok(())).unwrap_err();
+            assert_eq!(refused.code(), "scope_date_mismatch", "{other}");
+        }
         assert_eq!(
-            split("A/20260602/us-east-1/s3/aws4_request"),
-            Err("scope_date_mismatch")
+            split("A/20260601/us-east-1/s3/aws5_request"),
+            Err("scope_terminator")
+        );
+    }
+
+    #[test]
+    fn all_faults_of_a_scope_are_told_at_once() {
+        let timestamp = Timestamp::parse("20260601T120003Z").unwrap();
+        let credential = split_credential("A/20260602/r/s3/aws5_request").unwrap();
+        let region = SignatureError::RegionNotAllowed {
+            region: "r".to_owned(),
+            allowed: "us-east-1".to_owned(),
+        };
+        let refused = credential.scope(&timestamp, Err(region), Ok(()));
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            "region r is not accepted, only us-east-1; the credential scope ends in \"aws5_request\", not in \
+             aws4_request; the credential scope is for 20260602 but the request is dated 20260601"
         );
     }
 
     #[test]
     fn authorization_fields_stand_once_in_any_order() {
         let parse = |fields| {
-            Authorization::parse("ALG", fields)
+            Authorization::parse(fields, None)
                 .map(|a| format!("{}|{}|{}", a.credential, a.signed_headers, a.signature))
                 .map_err(|e| e.code())
         };
@@ -296,7 +373,6 @@ mod tests {
             Ok("a/b|c;d|e")
         );
         for bad in [
-            "",
             "Credential",
             "Credential=a, Credential=b, SignedHeaders=c, Signature=d",
             "Credential=a, SignedHeaders=c, Signature=d, Other=e",
@@ -305,6 +381,15 @@ mod tests {
         ] {
             assert_eq!(parse(bad), Err("malformed_authorization"), "{bad}");
         }
-        assert_eq!(parse("Credential=a, Signature=d"), Err("missing_parameter"));
+        for (fields, missing) in [
+            ("Credential=a, Signature=d", "SignedHeaders, x-amz-date"),
+            ("", "Credential, Signature, SignedHeaders, x-amz-date"),
+        ] {
+            let refused = Authorization::parse(fields, Some("x-amz-date"))
+                .err()
+                .unwrap();
+            assert_eq!(refused.code(), "missing_parameter");
+            assert!(refused.to_string().ends_with(missing), "{refused}");
+        }
     }
 }

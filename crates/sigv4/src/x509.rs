@@ -136,6 +136,7 @@ impl<'a> Presented<'a> {
         request: &'a SignedRequest<'a>,
         rules: &Rules,
     ) -> Result<Presented<'a>, SignatureError> {
+        let missing = |name| SignatureError::MissingParameter { names: vec![name] };
         // 1. One well-formed, unambiguous authentication.
         let view = View::new(request)?;
         if view.query.has("X-Amz-Signature") {
@@ -143,9 +144,7 @@ impl<'a> Presented<'a> {
                 Some(_) => SignatureError::AmbiguousAuthentication {
                     parameter: "X-Amz-Signature".to_owned(),
                 },
-                None => SignatureError::MissingParameter {
-                    name: "Authorization",
-                },
+                None => missing("Authorization"),
             });
         }
         let value = view
@@ -153,17 +152,18 @@ impl<'a> Presented<'a> {
             .ok_or(SignatureError::MissingAuthentication)?;
         let (label, rest) = split_scheme(value);
         let family = Family::of_label(label)?;
-        let authorization = Authorization::parse(label, rest)?;
+        let date = view.header_text("x-amz-date")?;
+        let authorization = Authorization::parse(rest, date.is_none().then_some("x-amz-date"))?;
         let signature = read_signature(authorization.signature)?;
-        let missing = |name| SignatureError::MissingParameter { name };
-        let date = view
-            .header_text("x-amz-date")?
-            .ok_or(missing("x-amz-date"))?;
-        let timestamp = Timestamp::parse(date)?;
+        let timestamp = Timestamp::parse(date.unwrap_or_default())?;
         // 2. Scope.
-        let (serial, scope) = split_credential(authorization.credential, &timestamp)?;
-        rules.check_region(&scope.region)?;
-        check_service(&scope.service, rules)?;
+        let credential = split_credential(authorization.credential)?;
+        let scope = credential.scope(
+            &timestamp,
+            rules.check_region(credential.region),
+            check_service(credential.service, rules),
+        )?;
+        let serial = credential.id;
         // 3. Signed headers; being x-amz-*, both certificate headers and the date are among them.
         let signed_headers = SignedHeaders::parse(authorization.signed_headers, &view)?;
         // 4. Certificates.
@@ -191,7 +191,7 @@ impl<'a> Presented<'a> {
         let line = payload::of_body(view.body)?;
         Ok(Presented {
             view,
-            algorithm: authorization.algorithm,
+            algorithm: label,
             family,
             window: Window {
                 skew: rules.skew_of(&scope.service),

@@ -26,6 +26,11 @@ pub fn role_arn(partition: &str, account: &AccountId, path: &str, name: &str) ->
     format!("arn:{partition}:iam::{account}:role{path}{name}")
 }
 
+/// `arn:aws:iam::123456789012:user/path/name`; the path begins and ends with `/`.
+pub fn user_arn(partition: &str, account: &AccountId, path: &str, name: &str) -> String {
+    format!("arn:{partition}:iam::{account}:user{path}{name}")
+}
+
 /// `arn:aws:sts::123456789012:assumed-role/name/session`: the role's name **without** its path.
 pub fn assumed_role_arn(
     partition: &str,
@@ -63,6 +68,10 @@ mod tests {
         assert_eq!(
             role_arn("aws", &account, "/app/web/", "demo"),
             "arn:aws:iam::123456789012:role/app/web/demo"
+        );
+        assert_eq!(
+            user_arn("aws", &account, &format!("/{id}/"), "web-1"),
+            "arn:aws:iam::123456789012:user/11111111-2222-3333-4444-555555555555/web-1"
         );
         assert_eq!(
             assumed_role_arn("aws", &account, "demo", "1f71"),

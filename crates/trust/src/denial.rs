@@ -1,4 +1,4 @@
-//! Why a certificate gets no credentials: every rule that can fail, with the values that broke it.
+//! Why somebody gets no credentials: every rule that can fail, with the values that broke it.
 
 use bowline_policy::Decision;
 use bowline_x509::Time;
@@ -52,6 +52,14 @@ pub enum Denial {
         verified: String,
         /// The anchor's name.
         name: String,
+    },
+    /// The identity provider is not of the role's account.
+    #[error("identity provider {provider} does not belong to the account of role {role_arn}")]
+    ProviderOfOtherAccount {
+        /// The provider's ARN.
+        provider: String,
+        /// The ARN of the role.
+        role_arn: String,
     },
     /// The certificate is not in its time now.
     #[error("the certificate is good from {} to {} and it is {}", stamp(.not_before), stamp(.not_after), stamp(.now))]
@@ -123,6 +131,24 @@ pub enum Denial {
         /// The role's ARN.
         role_arn: String,
     },
+    /// A session of a role assumed from a role would be longer than such may be.
+    #[error(
+        "a session of {asked} s is over the {limit} s of a role that is assumed from a role's session"
+    )]
+    RoleChainingTooLong {
+        /// How long the session would be, in seconds.
+        asked: u32,
+        /// How long it may be, in seconds.
+        limit: u32,
+    },
+    /// The session would rest on too many others.
+    #[error("the session would rest on {sessions} others and at most {limit} are allowed")]
+    ChainTooLong {
+        /// On how many it would rest.
+        sessions: usize,
+        /// On how many it may.
+        limit: usize,
+    },
     /// The session policies of the request are too long.
     #[error(
         "the session policies of the request have {characters} characters without white space and at most {limit} are allowed"
@@ -133,13 +159,73 @@ pub enum Denial {
         /// How many they may have.
         limit: usize,
     },
-    /// The certificate gives more tags than a session may carry.
-    #[error("the certificate gives {tags} session tags and at most {limit} are allowed")]
+    /// There are more tags than a session may carry.
+    #[error("the session would carry {tags} tags and at most {limit} are allowed")]
     TooManyTags {
-        /// How many it gives.
+        /// How many it would carry.
         tags: usize,
         /// How many there may be.
         limit: usize,
+    },
+    /// A tag is passed twice.
+    #[error("tag key `{key}` is passed twice; tag keys compare without regard to case")]
+    TagTwice {
+        /// Its key.
+        key: String,
+    },
+    /// A tag that is not passed shall stay with further sessions.
+    #[error("transitive tag key `{key}` is not the key of a tag that is passed")]
+    TransitiveTagMissing {
+        /// The key.
+        key: String,
+    },
+    /// A tag is passed that the asking session passes on itself.
+    #[error("tag `{key}` is transitive in the calling session and cannot be passed again")]
+    TagInherited {
+        /// Its key.
+        key: String,
+    },
+    /// The source identity is not one.
+    #[error(
+        "source identity `{value}` is not 2 to 64 of letters, digits and _+=,.@-, or begins with aws:"
+    )]
+    SourceIdentityInvalid {
+        /// What it was.
+        value: String,
+    },
+    /// A source identity was set already, and shall be another.
+    #[error(
+        "the calling session has source identity `{set}`, which cannot be changed to `{asked}`"
+    )]
+    SourceIdentityFixed {
+        /// The one there is.
+        set: String,
+        /// The one asked for.
+        asked: String,
+    },
+    /// The policies do not allow a session one of the three actions.
+    #[error("User: {principal} is not authorized to perform: {action} on resource: {role_arn} {}", .decision.reason(.action))]
+    NotAuthorized {
+        /// The session's ARN.
+        principal: String,
+        /// The role's ARN.
+        role_arn: String,
+        /// The action that is not allowed.
+        action: &'static str,
+        /// What the policies say.
+        decision: Box<Decision>,
+    },
+    /// The role's trust policy does not allow somebody whom an identity provider vouches for one of the three actions.
+    #[error("Not authorized to perform {action} on resource: {role_arn} as one of {provider} {}", .decision.reason(.action))]
+    FederatedNotAuthorized {
+        /// The provider's ARN.
+        provider: String,
+        /// The role's ARN.
+        role_arn: String,
+        /// The action that is not allowed.
+        action: &'static str,
+        /// What the policy says.
+        decision: Box<Decision>,
     },
     /// The role's trust policy does not allow one of the three actions.
     #[error("the trust policy of role {role_arn} does not allow {action} for subject `{subject}`: denied {}", .decision.reason(.action))]
@@ -159,6 +245,16 @@ pub enum Denial {
         /// Its last second.
         not_after: Time,
         /// What is left of it, in seconds.
+        remaining: i64,
+        /// The shortest session, in seconds.
+        least: i64,
+    },
+    /// What an identity provider said ends too soon for a session.
+    #[error("what the identity provider says is good until {}, for {remaining} s more, and a session takes at least {least} s", stamp(.not_after))]
+    IdentityEndsSoon {
+        /// When it ends.
+        not_after: Time,
+        /// What is left, in seconds.
         remaining: i64,
         /// The shortest session, in seconds.
         least: i64,
@@ -204,6 +300,17 @@ impl Denial {
             Denial::RequestPoliciesTooLong { .. } => "request_policies_too_long",
             Denial::TooManyTags { .. } => "too_many_tags",
             Denial::TrustPolicy { .. } => "trust_policy",
+            Denial::ProviderOfOtherAccount { .. } => "provider_of_other_account",
+            Denial::RoleChainingTooLong { .. } => "role_chaining_too_long",
+            Denial::ChainTooLong { .. } => "session_chain_too_long",
+            Denial::TagTwice { .. } => "tag_twice",
+            Denial::TransitiveTagMissing { .. } => "transitive_tag_missing",
+            Denial::TagInherited { .. } => "tag_inherited",
+            Denial::SourceIdentityInvalid { .. } => "source_identity_invalid",
+            Denial::SourceIdentityFixed { .. } => "source_identity_fixed",
+            Denial::NotAuthorized { .. } => "assume_role_not_authorized",
+            Denial::FederatedNotAuthorized { .. } => "federated_not_authorized",
+            Denial::IdentityEndsSoon { .. } => "identity_ends_soon",
             Denial::CertificateEndsSoon { .. } => "certificate_ends_soon",
             Denial::PackedPolicyTooLarge { .. } => "packed_policy_too_large",
         }
@@ -215,11 +322,17 @@ impl Denial {
             Denial::SessionNameInvalid { .. }
             | Denial::DurationOutOfRange { .. }
             | Denial::RequestPoliciesTooLong { .. }
+            | Denial::RoleChainingTooLong { .. }
+            | Denial::TagTwice { .. }
+            | Denial::TransitiveTagMissing { .. }
+            | Denial::TagInherited { .. }
+            | Denial::SourceIdentityInvalid { .. }
             | Denial::PackedPolicyTooLarge { .. } => DenialKind::Invalid,
             Denial::OtherTrustAnchor { .. }
             | Denial::CertificateOutOfTime { .. }
             | Denial::PathOutOfTime { .. }
             | Denial::SerialNumber { .. }
+            | Denial::IdentityEndsSoon { .. }
             | Denial::CertificateEndsSoon { .. } => DenialKind::Unauthenticated,
             Denial::TrustAnchorDisabled { .. }
             | Denial::ProfileDisabled { .. }
@@ -229,7 +342,43 @@ impl Denial {
             | Denial::SessionNameNotAccepted { .. }
             | Denial::DurationOverRoleMaximum { .. }
             | Denial::TooManyTags { .. }
+            | Denial::ProviderOfOtherAccount { .. }
+            | Denial::ChainTooLong { .. }
+            | Denial::SourceIdentityFixed { .. }
+            | Denial::NotAuthorized { .. }
+            | Denial::FederatedNotAuthorized { .. }
             | Denial::TrustPolicy { .. } => DenialKind::Denied,
+        }
+    }
+
+    /// The code that a client of STS expects.
+    pub fn sts_code(&self) -> &'static str {
+        match self {
+            Denial::RequestPoliciesTooLong { .. } | Denial::PackedPolicyTooLarge { .. } => {
+                "PackedPolicyTooLarge"
+            }
+            // Refused to somebody known, and yet AWS calls them wrong questions.
+            Denial::DurationOverRoleMaximum { .. } | Denial::TooManyTags { .. } => {
+                "ValidationError"
+            }
+            Denial::IdentityEndsSoon { .. } => "ExpiredTokenException",
+            _ => match self.kind() {
+                DenialKind::Invalid => "ValidationError",
+                DenialKind::Unauthenticated | DenialKind::Denied => "AccessDenied",
+            },
+        }
+    }
+
+    /// What AWS says in STS, where programs look for the words.
+    pub fn sts_words(&self) -> Option<&'static str> {
+        match self {
+            Denial::DurationOverRoleMaximum { .. } => Some(
+                "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+            ),
+            Denial::RoleChainingTooLong { .. } => Some(
+                "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.",
+            ),
+            _ => None,
         }
     }
 
@@ -265,7 +414,23 @@ impl Denial {
                 format!("ask for at most {limit} seconds, or raise the role's maximum")
             }
             Denial::RequestPoliciesTooLong { .. } => "shorten the session policies".to_owned(),
-            Denial::TooManyTags { .. } => "let the profile's attribute mapping take fewer attributes".to_owned(),
+            Denial::TooManyTags { .. } => "pass fewer tags, or let the profile's attribute mapping take fewer attributes".to_owned(),
+            Denial::ProviderOfOtherAccount { .. } => "register the provider in the account of the role".to_owned(),
+            Denial::RoleChainingTooLong { limit, .. } => format!("ask for at most {limit} seconds"),
+            Denial::ChainTooLong { .. } => "assume the role from a session nearer to the certificate".to_owned(),
+            Denial::TagTwice { .. } => "pass each tag once".to_owned(),
+            Denial::TransitiveTagMissing { .. } => "pass the tag, or leave its key out".to_owned(),
+            Denial::TagInherited { .. } => "leave the tag out: the new session has it already".to_owned(),
+            Denial::SourceIdentityInvalid { .. } => "choose another source identity".to_owned(),
+            Denial::SourceIdentityFixed { set, .. } => format!("leave the source identity out, or pass {set}"),
+            Denial::NotAuthorized { role_arn, action, .. } => format!(
+                "let the trust policy of {role_arn} name the caller, and where it names only the caller's account or \
+                 belongs to another account, let the caller's own policies allow {action} too"
+            ),
+            Denial::FederatedNotAuthorized { role_arn, action, provider, .. } => format!(
+                "let the trust policy of {role_arn} allow {action} to the federated principal {provider}"
+            ),
+            Denial::IdentityEndsSoon { .. } => "get a fresh token or assertion".to_owned(),
             Denial::TrustPolicy { action, .. } => format!(
                 "see which condition failed with bowline session explain; the trust policy must allow {action}, with \
                  the other two of sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity, to rolesanywhere.amazonaws.com"
@@ -328,6 +493,18 @@ impl Denial {
             Denial::RequestPoliciesTooLong { .. } | Denial::PackedPolicyTooLarge { .. } => {
                 format!("Packed policy too large. {}.", self.sentence())
             }
+            // Never of a certificate, so never in this dialect.
+            Denial::ProviderOfOtherAccount { .. }
+            | Denial::RoleChainingTooLong { .. }
+            | Denial::ChainTooLong { .. }
+            | Denial::TagTwice { .. }
+            | Denial::TransitiveTagMissing { .. }
+            | Denial::TagInherited { .. }
+            | Denial::SourceIdentityInvalid { .. }
+            | Denial::SourceIdentityFixed { .. }
+            | Denial::NotAuthorized { .. }
+            | Denial::FederatedNotAuthorized { .. }
+            | Denial::IdentityEndsSoon { .. } => self.sentence(),
         }
     }
 

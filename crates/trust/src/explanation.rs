@@ -78,7 +78,7 @@ impl fmt::Display for Explanation {
     /// The answer first, then the rules by number, each with what it looked at.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.decision {
-            Ok(grant) => writeln!(f, "ALLOW {}", grant.claims().assumed_role_arn())?,
+            Ok(grant) => writeln!(f, "ALLOW {}", grant.claims().principal_arn())?,
             Err(denial) => {
                 writeln!(f, "DENY {}", denial.code())?;
                 writeln!(f, "  because {denial}")?;

@@ -11,8 +11,8 @@ use bowline_x509::path::{PathRules, VerifiedPath, verify};
 use bowline_x509::{Certificate, Time};
 
 use crate::{
-    AnchorSource, Denial, Grant, Profile, Role, RoleId, RolePolicy, SessionRequest, Settings,
-    TrustAnchor, Uuid, authorize,
+    AnchorSource, Asker, CertificateAsker, Denial, Grant, Profile, Role, RoleId, RolePolicy,
+    SessionRequest, Settings, TrustAnchor, Uuid, authorize,
 };
 
 pub(crate) const CN: &str = "2.5.4.3";
@@ -286,15 +286,18 @@ impl Story {
 
     pub(crate) fn request(&self) -> SessionRequest<'_> {
         SessionRequest {
-            path: &self.path,
+            asker: Asker::Certificate(CertificateAsker {
+                path: &self.path,
+                trust_anchor: &self.trust_anchor,
+                profile: &self.profile,
+                role: &self.role,
+            }),
             partition: "aws",
             region: "us-east-1",
-            trust_anchor: &self.trust_anchor,
-            profile: &self.profile,
-            role: &self.role,
             duration_seconds: self.duration_seconds,
             role_session_name: self.role_session_name.as_deref(),
             session_policies: &self.session_policies,
+            token_bytes_min: 0,
             now: self.now,
             source_ip: Some("192.0.2.7".parse().unwrap()),
             settings: self.settings,

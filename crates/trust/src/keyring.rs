@@ -4,8 +4,11 @@
 //! signature before it has seen the token; the token is sealed to that access key id, so the token of one session never
 //! opens under the key of another.
 
+mod messages;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf;
@@ -14,11 +17,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bowline_x509::Time;
 use zeroize::Zeroizing;
 
-use crate::claims::{Claims, Unreadable};
+use crate::claims::Claims;
 use crate::credentials::{ACCESS_KEY_ID_LEN, AccessKeyId, Draw, TemporaryCredentials};
 use crate::grant::Grant;
 use crate::ids::IdError;
+use crate::payload::{Packed, Unreadable, read_payload, read_payload_of_version_one};
 use crate::session::Session;
+
+pub use messages::{MESSAGE_TEXT_MAX, MessageError};
 
 /// The keys by their id, and the one that seals now.
 ///
@@ -29,10 +35,11 @@ pub struct KeyRing {
     keys: BTreeMap<u8, DerivedKeys>,
 }
 
-/// What is derived from one root: the two purposes never share a key.
+/// What is derived from one root: no two purposes share a key.
 struct DerivedKeys {
     secrets: hkdf::Prk,
     tokens: LessSafeKey,
+    messages: LessSafeKey,
 }
 
 impl KeyRing {
@@ -67,19 +74,25 @@ impl KeyRing {
     ///
     /// The token's size was a rule of the grant, so that it fits.
     pub fn seal(&self, grant: &Grant, draw: &Draw) -> TemporaryCredentials {
-        self.seal_claims(grant.claims(), draw)
+        let packed = grant.packed();
+        // A payload that makes the token at least as long as was asked for.
+        let payload_bytes_min = (grant.token_bytes_min() * 3)
+            .div_ceil(4)
+            .saturating_sub(FRAME_LEN);
+        let payload = packed.to_payload(&draw.session_id, payload_bytes_min);
+        self.seal_payload(payload, grant.claims(), draw)
     }
 
-    pub(crate) fn seal_claims(&self, claims: &Claims, draw: &Draw) -> TemporaryCredentials {
+    fn seal_payload(&self, payload: Vec<u8>, claims: &Claims, draw: &Draw) -> TemporaryCredentials {
         // Cannot fail: `new` refused a ring without its current key.
         let keys = self.keys.get(&self.current).expect("current key");
         let access_key_id = AccessKeyId::new(self.current, draw.access_key_id);
 
-        let mut sealed = claims.to_cbor(&draw.session_id);
+        let mut sealed = payload;
         keys.tokens
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(draw.nonce),
-                Aad::from(bound_to(self.current, &access_key_id)),
+                Aad::from(bound_to(TOKEN_VERSION, self.current, &access_key_id)),
                 &mut sealed,
             )
             // Cannot fail: the AEAD only refuses texts of many gigabytes.
@@ -116,10 +129,10 @@ impl KeyRing {
         let keys = self.keys_of(access_key_id.kid())?;
 
         // 1. Read the frame. The limit comes first: nobody makes us decode a megabyte.
-        if token.len() > TOKEN_BYTES_MAX {
+        if token.len() > TOKEN_BYTES_OPENED_MAX {
             return Err(TokenError::TooLong {
                 bytes: token.len(),
-                limit: TOKEN_BYTES_MAX,
+                limit: TOKEN_BYTES_OPENED_MAX,
             });
         }
         let frame = URL_SAFE_NO_PAD
@@ -133,7 +146,7 @@ impl KeyRing {
             });
         };
         let (version, kid) = (header[0], header[1]);
-        if version != TOKEN_VERSION {
+        if !TOKEN_VERSIONS.contains(&version) {
             return Err(TokenError::UnknownVersion { version });
         }
         if kid != access_key_id.kid() {
@@ -153,12 +166,20 @@ impl KeyRing {
         let mut sealed = sealed.to_vec();
         let payload = keys
             .tokens
-            .open_in_place(nonce, Aad::from(bound_to(kid, &access_key_id)), &mut sealed)
+            .open_in_place(
+                nonce,
+                Aad::from(bound_to(version, kid, &access_key_id)),
+                &mut sealed,
+            )
             .map_err(|_| TokenError::NotAuthentic)?;
 
         // 3. Read what we once wrote, and hold it against the clock.
         let unreadable = |Unreadable { why }| TokenError::Malformed { why };
-        let (session_id, claims) = Claims::from_cbor(payload).map_err(unreadable)?;
+        let (session_id, claims) = match version {
+            1 => read_payload_of_version_one(payload),
+            _ => read_payload(payload),
+        }
+        .map_err(unreadable)?;
         let session = Session::new(session_id, claims).map_err(unreadable)?;
         session.check_time(now)?;
         Ok(session)
@@ -185,13 +206,15 @@ impl DerivedKeys {
         // The root is uniformly random, so it is a pseudorandom key as it stands (RFC 5869 §3.3).
         let root = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, root);
         let secrets = Zeroizing::new(expand::<32>(&root, &[SECRETS_LABEL]));
-        let tokens = Zeroizing::new(expand::<32>(&root, &[TOKENS_LABEL]));
+        let seal = |label| {
+            let key = Zeroizing::new(expand::<32>(&root, &[label]));
+            // Cannot fail: the algorithm's keys are 32 bytes long.
+            LessSafeKey::new(UnboundKey::new(&aead::AES_256_GCM_SIV, &*key).expect("32 bytes"))
+        };
         DerivedKeys {
             secrets: hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, &*secrets),
-            tokens: LessSafeKey::new(
-                // Cannot fail: the algorithm's keys are 32 bytes long.
-                UnboundKey::new(&aead::AES_256_GCM_SIV, &*tokens).expect("a key of 32 bytes"),
-            ),
+            tokens: seal(TOKENS_LABEL),
+            messages: seal(MESSAGES_LABEL),
         }
     }
 
@@ -222,18 +245,20 @@ fn expand<const LEN: usize>(key: &hkdf::Prk, info: &[&[u8]]) -> [u8; LEN] {
 }
 
 /// What a token is sealed to besides its payload.
-fn bound_to(kid: u8, access_key_id: &AccessKeyId) -> [u8; 2 + ACCESS_KEY_ID_LEN] {
+fn bound_to(version: u8, kid: u8, access_key_id: &AccessKeyId) -> [u8; 2 + ACCESS_KEY_ID_LEN] {
     let mut bound = [0; 2 + ACCESS_KEY_ID_LEN];
-    bound[0] = TOKEN_VERSION;
+    bound[0] = version;
     bound[1] = kid;
     bound[2..].copy_from_slice(access_key_id.as_str().as_bytes());
     bound
 }
 
 /// How many bytes the token of these claims takes; the drawn bytes do not change it.
-pub(crate) fn token_bytes(claims: &Claims) -> usize {
-    let frame = HEADER_LEN + claims.to_cbor(&[0; 16]).len() + aead::AES_256_GCM_SIV.tag_len();
-    (frame * 4).div_ceil(3)
+pub(crate) fn token_bytes(packed: &Packed, bytes_min: usize) -> usize {
+    let frame = FRAME_LEN + packed.payload_len();
+    // As base64 without padding; the least is rounded as the payload's is.
+    let padded = (bytes_min * 3).div_ceil(4);
+    (frame.max(padded) * 4).div_ceil(3)
 }
 
 /// The share of the largest token that this one uses, rounded up.
@@ -288,7 +313,7 @@ pub enum TokenError {
     },
     /// The token was made by another version of this program.
     #[error(
-        "the session token has version {version} and only version {TOKEN_VERSION} is understood"
+        "the session token has version {version} and only versions {} to {} are understood", TOKEN_VERSIONS.start(), TOKEN_VERSIONS.end()
     )]
     UnknownVersion {
         /// The version given.
@@ -350,12 +375,21 @@ pub(crate) fn stamp(time: &Time) -> String {
 /// Bytes of a root key: as many as the cipher's key has.
 pub const ROOT_LEN: usize = 32;
 
-/// The largest token in bytes. Proxies accept header lines and request lines of 8 KiB by default, and a presigned URL
-/// carries the token among much else.
-pub const TOKEN_BYTES_MAX: usize = 6_144;
+/// The largest token in bytes that is made, as STS limits it. A presigned URL carries the token among much else, and
+/// proxies accept request lines of 8 KiB by default.
+pub const TOKEN_BYTES_MAX: usize = 4_096;
+
+/// The largest token in bytes that is opened: earlier programs made longer ones.
+const TOKEN_BYTES_OPENED_MAX: usize = 6_144;
 
 /// The layout of token and payload, and the algorithms. Any change to them takes the next number.
-const TOKEN_VERSION: u8 = 1;
+const TOKEN_VERSION: u8 = 2;
+
+/// The versions that are opened. Version 1 had the payload as CBOR, never deflated nor padded.
+const TOKEN_VERSIONS: RangeInclusive<u8> = 1..=TOKEN_VERSION;
+
+/// Bytes of a token around its payload: the header, and the tag of the seal (RFC 8452 §4).
+const FRAME_LEN: usize = HEADER_LEN + 16;
 
 /// Version, key id, nonce.
 const HEADER_LEN: usize = 2 + NONCE_LEN;
@@ -365,6 +399,7 @@ const SECRET_LEN: usize = 30;
 
 const SECRETS_LABEL: &[u8] = b"bowline/session/secrets/v1";
 const TOKENS_LABEL: &[u8] = b"bowline/session/tokens/v1";
+const MESSAGES_LABEL: &[u8] = b"bowline/session/messages/v1";
 const SECRET_LABEL: &[u8] = b"secret/v1";
 
 #[cfg(test)]

@@ -17,34 +17,57 @@ mod claims;
 mod credentials;
 mod denial;
 mod explanation;
+mod facts;
+mod federated;
+mod federation;
 mod grant;
 mod ids;
 mod keyring;
 mod mapping;
+mod payload;
 mod profile;
 mod record;
+mod request;
 mod role;
 mod rule;
 mod session;
 mod subject;
 
 pub use anchor::{AnchorSource, CrlStrictness, TrustAnchor};
-pub use arns::{assumed_role_arn, profile_arn, role_arn, subject_arn, trust_anchor_arn};
-pub use claims::{CertificateClaim, Claims};
+pub use arns::{assumed_role_arn, profile_arn, role_arn, subject_arn, trust_anchor_arn, user_arn};
+pub use claims::{
+    CHAIN_MAX, CertificateClaim, CertificateOrigin, ChainLink, ChainRole, Claims, FederatedOrigin,
+    Origin, RoleSession, SessionPrincipal, UserSession,
+};
 pub use credentials::{AccessKeyId, Draw, TemporaryCredentials};
 pub use denial::{Denial, DenialKind};
 pub use explanation::{Check, Explanation};
-pub use grant::{Grant, SERVICE, SessionRequest, Settings, authorize, explain};
+pub use facts::SERVICE;
+pub use federated::{FederatedIdentity, FederationKind};
+pub use federation::{
+    ASSERTION_CHARACTERS, AUDIENCES_MAX, AcceptedEndpoints, AssertionRefusal, IdentityProvider,
+    JwkError, JwkSet, KeySource, OidcProvider, PresentedToken, ProviderError, SAML_AUDIENCE,
+    SAML_RECIPIENT, SamlIdentity, SamlMetadata, SamlProvider, TOKEN_CHARACTERS, TokenAlgorithm,
+    TokenRefusal, is_certificate_tag, oidc_provider_arn, saml_provider_arn, verify_saml_assertion,
+    verify_web_identity,
+};
+pub use grant::{Grant, GrantedCertificate, authorize, explain};
 pub use ids::{IdError, RoleId, Uuid};
-pub use keyring::{KeyRing, KeyRingError, ROOT_LEN, TOKEN_BYTES_MAX, TokenError};
+pub use keyring::{
+    KeyRing, KeyRingError, MESSAGE_TEXT_MAX, MessageError, ROOT_LEN, TOKEN_BYTES_MAX, TokenError,
+};
 pub use mapping::{
     AttributeMapping, AttributeMappings, CertificateField, DroppedTag, MappingError, MappingRule,
 };
 pub use profile::{
-    DURATION_SECONDS, DURATION_SECONDS_DEFAULT, ManagedPolicy, PROFILE_LAYER, Profile,
-    REQUEST_LAYER,
+    CHAINED_DURATION_SECONDS_MAX, DURATION_SECONDS, DURATION_SECONDS_DEFAULT,
+    ITSELF_DURATION_SECONDS, ITSELF_DURATION_SECONDS_DEFAULT, ManagedPolicy, PROFILE_LAYER,
+    Profile, REQUEST_LAYER,
 };
 pub use record::RecordError;
+pub use request::{
+    Asker, CertificateAsker, FederatedAsker, ItselfAsker, SessionAsker, SessionRequest, Settings,
+};
 pub use role::{Boundary, Role, RolePolicy};
 pub use rule::Rule;
 pub use session::{RoleGone, Session, Watermark};

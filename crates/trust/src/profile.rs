@@ -38,6 +38,9 @@ pub struct Profile {
     pub accept_role_session_name: bool,
     /// Whether it serves at present.
     pub enabled: bool,
+    /// Whether its sessions are good only for who shows their certificate over TLS beside every request.
+    #[serde(default)]
+    pub sender_constrained: bool,
     /// Which attributes of a certificate become session tags.
     #[serde(default)]
     pub attribute_mappings: AttributeMappings,
@@ -75,6 +78,7 @@ impl Profile {
             duration_seconds: DURATION_SECONDS_DEFAULT,
             accept_role_session_name: false,
             enabled: true,
+            sender_constrained: false,
             attribute_mappings: AttributeMappings::default(),
             revision: 1,
             created_at: now,
@@ -164,6 +168,15 @@ pub const DURATION_SECONDS: RangeInclusive<u32> = 900..=43_200;
 
 /// A session's length in seconds when nobody says otherwise.
 pub const DURATION_SECONDS_DEFAULT: u32 = 3_600;
+
+/// The range in seconds of a session of a certificate as itself (STS: GetSessionToken).
+pub const ITSELF_DURATION_SECONDS: RangeInclusive<u32> = 900..=129_600;
+
+/// The length in seconds of a session of a certificate as itself when nobody says otherwise (STS).
+pub const ITSELF_DURATION_SECONDS_DEFAULT: u32 = 43_200;
+
+/// The longest session in seconds of a role assumed from a session of another role (STS).
+pub const CHAINED_DURATION_SECONDS_MAX: u32 = 3_600;
 
 /// Roles in one profile (IAM Roles Anywhere).
 const ROLES_MAX: usize = 250;

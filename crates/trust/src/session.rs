@@ -1,12 +1,13 @@
 //! An opened session, as the services that rely on it see it.
 
-use bowline_policy::{Context, Layers, NamedPolicy, Principal};
+use bowline_policy::{ArnError, Context, Layers, NamedPolicy, Principal};
 use bowline_x509::Time;
 use chrono::TimeDelta;
 
-use crate::claims::{Claims, Unreadable};
+use crate::claims::{ChainRole, Claims, Origin, SessionPrincipal};
 use crate::ids::RoleId;
 use crate::keyring::{TokenError, stamp};
+use crate::payload::Unreadable;
 use crate::role::Role;
 
 /// A session whose token was opened: authentic, and within its time when it was.
@@ -24,13 +25,9 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(id: [u8; 16], claims: Claims) -> Result<Session, Unreadable> {
-        let principal = claims
-            .role_arn()
-            .parse()
-            .and_then(|role_arn| Principal::assumed_role(role_arn, &claims.session_name))
-            .map_err(|_| Unreadable {
-                why: "its role is not one",
-            })?;
+        let principal = principal(&claims).map_err(|_| Unreadable {
+            why: "its principal is not one",
+        })?;
         Ok(Session {
             id,
             context: fixed_keys(&claims),
@@ -76,34 +73,38 @@ impl Session {
 
     /// The condition keys that the session itself answers; the caller adds those of the request at hand.
     ///
-    /// `aws:username` is absent, as for every role session.
+    /// `aws:username` is absent from sessions of a role.
     pub fn context_keys(&self, now: Time) -> Context {
-        self.context
+        let mut context = self
+            .context
             .clone()
             .with("aws:CurrentTime", stamp(&now))
-            .with("aws:EpochTime", now.timestamp().to_string())
+            .with("aws:EpochTime", now.timestamp().to_string());
+        if let Some(at) = self.claims.mfa_at {
+            let age = (now - at).num_seconds().max(0);
+            context.set("aws:MultiFactorAuthAge", age.to_string());
+        }
+        context
     }
 
     /// The policies that bind the session: the role's as they are now, the session's as they were granted.
     ///
-    /// Refused when the role is not the one the session was granted for, or is disabled: then the session is over.
+    /// `role` is the session's role as it is found now; a session of a certificate as itself has none, and no policies
+    /// of its own. Refused when the role is gone, is not the one the session was granted for, or is disabled: then the
+    /// session is over.
     pub fn layers(
         &self,
-        role: &Role,
+        role: Option<&Role>,
         guardrail: Option<Vec<NamedPolicy>>,
     ) -> Result<Layers, RoleGone> {
-        if role.id != self.claims.role_id {
-            return Err(RoleGone::Recreated {
-                name: role.name.clone(),
-                was: self.claims.role_id,
-                is: role.id,
+        let SessionPrincipal::Role(granted) = &self.claims.principal else {
+            return Ok(Layers {
+                guardrail,
+                sessions: self.claims.layers.clone(),
+                ..Layers::default()
             });
-        }
-        if !role.enabled {
-            return Err(RoleGone::Disabled {
-                name: role.name.clone(),
-            });
-        }
+        };
+        let role = alive(role, granted.id, &granted.name)?;
         Ok(Layers {
             guardrail,
             identity: role.identity_layer(),
@@ -121,16 +122,70 @@ impl Session {
     }
 }
 
+impl ChainRole {
+    /// Whether the role still stands, as it is found now. With one that is gone, is another by now, or is disabled, its
+    /// sessions are over, and so is whatever was assumed from them.
+    pub fn check(&self, role: Option<&Role>) -> Result<(), RoleGone> {
+        alive(role, self.id, &self.name).map(drop)
+    }
+}
+
+/// The role that was granted, if it is that one still and works.
+fn alive<'a>(role: Option<&'a Role>, granted: RoleId, name: &str) -> Result<&'a Role, RoleGone> {
+    let name = || name.to_owned();
+    match role {
+        None => Err(RoleGone::Deleted { name: name() }),
+        Some(role) if role.id != granted => Err(RoleGone::Recreated {
+            name: name(),
+            was: granted,
+            is: role.id,
+        }),
+        Some(role) if !role.enabled => Err(RoleGone::Disabled { name: name() }),
+        Some(role) => Ok(role),
+    }
+}
+
+/// The session as the policy language knows it.
+fn principal(claims: &Claims) -> Result<Principal, ArnError> {
+    match (claims.role_arn(), &claims.principal) {
+        (Some(role_arn), SessionPrincipal::Role(role)) => {
+            Principal::assumed_role(role_arn.parse()?, &role.session_name)
+        }
+        _ => Ok(Principal::Named(claims.principal_arn().parse()?)),
+    }
+}
+
 fn fixed_keys(claims: &Claims) -> Context {
+    let role_arn = claims.role_arn();
     let mut context = Context::new()
-        .with("aws:PrincipalArn", claims.role_arn())
         .with("aws:PrincipalAccount", claims.account.as_str())
-        .with("aws:PrincipalType", "AssumedRole")
-        .with("aws:userid", claims.assumed_role_id())
-        .with("aws:SourceIdentity", claims.source_identity.as_str())
+        .with("aws:userid", claims.user_id())
         .with("aws:TokenIssueTime", stamp(&claims.issued_at))
         .with("aws:PrincipalIsAWSService", "false")
-        .with("aws:ViaAWSService", "false");
+        .with("aws:ViaAWSService", "false")
+        .with(
+            "aws:MultiFactorAuthPresent",
+            claims.mfa_at.is_some().to_string(),
+        );
+    match &claims.principal {
+        SessionPrincipal::Role(_) => context.set("aws:PrincipalType", "AssumedRole"),
+        SessionPrincipal::User(user) => {
+            context.set("aws:PrincipalType", "User");
+            context.set("aws:username", user.name.as_str());
+        }
+    }
+    context.set(
+        "aws:PrincipalArn",
+        role_arn.unwrap_or_else(|| claims.principal_arn()),
+    );
+    if let Some(identity) = &claims.source_identity {
+        context.set("aws:SourceIdentity", identity.as_str());
+    }
+    if let (Origin::WebIdentity(origin) | Origin::Saml(origin), []) =
+        (&claims.origin, claims.chain.as_slice())
+    {
+        context.set("aws:FederatedProvider", origin.provider_arn.as_str());
+    }
     for tag in &claims.tags {
         context.set(&format!("aws:PrincipalTag/{}", tag.key()), tag.value());
     }
@@ -148,6 +203,12 @@ pub struct Watermark {
 /// Why the role as it is now ends a session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RoleGone {
+    /// The role was deleted.
+    #[error("the session's role {name} is gone")]
+    Deleted {
+        /// The name it had.
+        name: String,
+    },
     /// The role was deleted, and another one bears its name.
     #[error(
         "the session belongs to a role {name} with id {was}, which was deleted; the role of that name now has id {is}"
@@ -172,6 +233,7 @@ impl RoleGone {
     /// A stable name for programs.
     pub fn code(&self) -> &'static str {
         match self {
+            RoleGone::Deleted { .. } => "session_role_gone",
             RoleGone::Recreated { .. } => "role_recreated",
             RoleGone::Disabled { .. } => "role_disabled",
         }

@@ -92,6 +92,7 @@ impl Subject {
                 issuer_key_id,
                 serial: leaf.serial().clone(),
                 fingerprint: leaf.fingerprint(),
+                not_after: Some(leaf.validity().not_after),
             },
         }
     }

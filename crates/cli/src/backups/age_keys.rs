@@ -28,10 +28,17 @@ impl Recipients {
             let path = Path::new(text);
             let lines = file(path)?;
             let found = recipients.len();
-            for line in lines.lines().map(str::trim) {
-                if !line.is_empty() && !line.starts_with('#') {
-                    recipients.push(recipient(line).map_err(Error::in_file(path))?);
+            for (at, line) in lines.lines().map(str::trim).enumerate() {
+                if line.is_empty() || line.starts_with('#') {
+                    continue;
                 }
+                // By its number alone: a file named by mistake may hold an identity, or a passphrase.
+                let refused = |_| {
+                    Error::in_file(path)(Error::RecipientInvalid {
+                        text: format!("line {}", at + 1),
+                    })
+                };
+                recipients.push(recipient(line).map_err(refused)?);
             }
             if recipients.len() == found {
                 return Err(Error::in_file(path)(Error::RecipientInvalid {

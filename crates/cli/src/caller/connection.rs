@@ -62,6 +62,13 @@ impl Connection {
         ))
     }
 
+    /// Runs operations in a service of this process.
+    pub(crate) fn here(service: Arc<Service>) -> Connection {
+        Connection {
+            place: RefCell::new(Place::Here(service)),
+        }
+    }
+
     /// Talks to a server.
     pub(crate) fn remote(server: Server) -> Connection {
         Connection {

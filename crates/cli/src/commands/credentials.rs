@@ -34,25 +34,12 @@ Examples:
   bowline credentials web-1 --server https://ca.example:8443 --root roots.pem
   in ~/.aws/config:  credential_process = bowline credentials /etc/web/web-1")]
 pub(crate) struct Credentials {
-    /// The certificate: NAME for ./NAME.crt and ./NAME.key, or DIR/NAME
-    #[arg(value_name = "NAME")]
-    name: String,
-
-    /// The role, by name or ARN
-    #[arg(long, value_name = "ROLE")]
-    role: Option<String>,
-
-    /// A file with the password of an encrypted key file
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    whose: Whose,
 
     /// How long they shall last [default: as the profile says, 1h]
     #[arg(long, value_name = "DURATION", value_parser = times::seconds)]
     duration: Option<u32>,
-
-    /// A name for the session, where the profile accepts one
-    #[arg(long, value_name = "NAME")]
-    session_name: Option<String>,
 
     /// json for credential_process, env for a shell
     #[arg(long, value_name = "FORMAT", default_value = "json")]
@@ -67,30 +54,31 @@ pub(crate) enum CredentialsFormat {
     Env,
 }
 
+/// Whose certificate is traded, and for what.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Whose {
+    /// The certificate: NAME for ./NAME.crt and ./NAME.key, or DIR/NAME
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// The role, by name or ARN
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Option<String>,
+
+    /// A file with the password of an encrypted key file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+
+    /// A name for the session, where the profile accepts one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) session_name: Option<String>,
+}
+
 impl Credentials {
     pub(crate) fn run(self, context: &mut Context<'_>) -> Result<Exit, Error> {
-        let files = PairFiles::of(&self.name, context.directory());
-        let (pair, connection) = match files.certificate.exists() {
-            true => {
-                let password = context.password(self.password_file.as_deref())?;
-                let password = password.as_ref().map(|password| password.as_slice());
-                let pair = Arc::new(files.load(password)?);
-                let connection = context.connect_as(&pair)?;
-                (pair, connection)
-            }
-            false if self.name == "operator" => {
-                let connection = context.connect()?;
-                (Arc::new(operator(&connection)?), connection)
-            }
-            false => {
-                return Err(Error::PairMissing {
-                    name: self.name,
-                    path: files.certificate,
-                });
-            }
-        };
         let asked_at = context.now();
-        let credentials = self.trade(context, &pair, &connection)?;
+        let traded = self.whose.trade(context, self.duration)?;
+        let credentials = traded.credentials;
         if let Some(seconds) = self.duration {
             let lasts = (credentials.expiration - asked_at).num_seconds();
             if lasts + CLOCKS_DIFFER < i64::from(seconds) {
@@ -102,20 +90,51 @@ impl Credentials {
         }
         print(context, &credentials, self.format)
     }
+}
 
-    fn trade(
+/// What a trade gave, and where.
+pub(crate) struct Traded {
+    /// The credentials.
+    pub(crate) credentials: SessionCredentials,
+    /// The region of the home that gave them.
+    pub(crate) region: String,
+}
+
+impl Whose {
+    /// Reads the certificate and its key, and finds where to trade them.
+    pub(crate) fn open(&self, context: &mut Context<'_>) -> Result<(Arc<Pair>, Connection), Error> {
+        let files = PairFiles::of(&self.name, context.directory());
+        if files.certificate.exists() {
+            let password = context.password(self.password_file.as_deref())?;
+            let password = password.as_ref().map(|password| password.as_slice());
+            let pair = Arc::new(files.load(password)?);
+            let connection = context.connect_as(&pair)?;
+            return Ok((pair, connection));
+        }
+        if self.name == "operator" {
+            let connection = context.connect()?;
+            return Ok((Arc::new(operator(&connection)?), connection));
+        }
+        Err(Error::PairMissing {
+            name: self.name.clone(),
+            path: files.certificate,
+        })
+    }
+
+    /// Trades the certificate for credentials of the one role it can have, or of the one that was named.
+    pub(crate) fn trade(
         &self,
-        context: &Context<'_>,
-        pair: &Pair,
-        connection: &Connection,
-    ) -> Result<SessionCredentials, Error> {
+        context: &mut Context<'_>,
+        duration: Option<u32>,
+    ) -> Result<Traded, Error> {
+        let (pair, connection) = self.open(context)?;
         let offered = connection.call(ListAssumableRoles {
             certificate: pair.leaf().to_vec(),
             chain: pair.chain().to_vec(),
         })?;
         let because = offered.nearest_refusal.as_ref();
         let role = choose(&self.name, self.role.as_deref(), &offered.roles, because)?;
-        let ask = session_ask(role, self.duration, self.session_name.clone());
+        let ask = session_ask(role, duration, self.session_name.clone());
         let server = connection.server();
         let host = server
             .as_ref()
@@ -128,10 +147,14 @@ impl Credentials {
             &offered.region,
             context.now(),
         )?;
-        match server {
-            Some(server) => server.create_session(&request),
-            None => connection.call(CreateSession { request }),
-        }
+        let credentials = match server {
+            Some(server) => server.create_session(&request)?,
+            None => connection.call(CreateSession { request })?,
+        };
+        Ok(Traded {
+            credentials,
+            region: offered.region,
+        })
     }
 }
 
@@ -152,7 +175,7 @@ fn operator(connection: &Connection) -> Result<Pair, Error> {
     Ok(Pair {
         name: "operator".into(),
         certificates,
-        key,
+        key: key.into(),
     })
 }
 

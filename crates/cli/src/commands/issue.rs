@@ -50,7 +50,8 @@ pub(crate) struct Issue {
     #[arg(long, value_name = "TIME", value_parser = times::moment, allow_hyphen_values = true)]
     not_after: Option<Moment>,
 
-    /// When it begins: a time with its offset, or a duration from now [default: 5 minutes ago]
+    /// When it begins: a time with its offset, or a duration from now, -3d for three days ago. On the home's own machine
+    /// it may be any time, for tests [default: 5 minutes ago]
     #[arg(long, value_name = "TIME", value_parser = times::moment, allow_hyphen_values = true)]
     not_before: Option<Moment>,
 
@@ -250,6 +251,10 @@ impl Issue {
         let files = new.finish(&issued.certificate, &issued.chain)?;
 
         // 4. What was made, and how to use it.
+        if issued.not_after < context.now() {
+            let over = format_time(issued.not_after);
+            context.hint(format_args!("it is over since {over}, as was asked for"));
+        }
         let endpoint = endpoint(context, &connection);
         let shown = Shown::of(&files, context.directory(), with_key);
         let tradable = spec != KeySpec::Ed25519;

@@ -67,6 +67,10 @@ struct Create {
     #[arg(long)]
     accept_role_session_name: bool,
 
+    /// Have its sessions count only over TLS with their certificate, so that stolen credentials are worth nothing
+    #[arg(long)]
+    sender_constrained: bool,
+
     /// Do not let it be used yet
     #[arg(long)]
     disabled: bool,
@@ -86,6 +90,7 @@ impl Create {
             duration_seconds: self.duration,
             session_policy,
             accept_role_session_name: self.accept_role_session_name,
+            sender_constrained: self.sender_constrained,
             disabled: self.disabled,
             if_missing: self.if_missing,
         };
@@ -152,6 +157,7 @@ Examples:
   bowline profile update default --add-role deploy --duration 2h")]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
     "add_roles", "remove_roles", "duration", "session_policy_file", "no_session_policy", "accept_role_session_name",
+    "sender_constrained",
 ]))]
 struct Update {
     /// Its name, id or ARN
@@ -181,6 +187,10 @@ struct Update {
     /// Whether the caller may name the session
     #[arg(long, value_name = "true|false", hide_possible_values = true)]
     accept_role_session_name: Option<bool>,
+
+    /// Whether its sessions from now on count only over TLS with their certificate
+    #[arg(long, value_name = "true|false", hide_possible_values = true)]
+    sender_constrained: Option<bool>,
 }
 
 impl Update {
@@ -197,6 +207,7 @@ impl Update {
             duration_seconds: self.duration,
             session_policy,
             accept_role_session_name: self.accept_role_session_name,
+            sender_constrained: self.sender_constrained,
             enabled: None,
         };
         let answer = context.connect()?.call(update);
@@ -245,6 +256,7 @@ fn print(context: &mut Context<'_>, profile: &ProfileView) -> Result<Exit, Error
             "caller names session",
             yes_no(profile.accept_role_session_name),
         )
+        .fact("sender-constrained", yes_no(profile.sender_constrained))
         .maybe(
             "session policy",
             profile.session_policy.as_deref().map(pretty),

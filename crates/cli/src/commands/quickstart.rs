@@ -362,14 +362,12 @@ impl Story<'_, '_> {
             target: request.target,
             headers: request.headers,
             payload_sha256: Some(SHA256_OF_NOTHING.into()),
-            action: action.into(),
-            service: None,
-            resource: resource.into(),
-            context: BTreeMap::new(),
-            source_ip: None,
+            action: Some(action.into()),
+            resource: Some(resource.into()),
             tls: true,
             // A denial says which policy came nearest to allowing.
             explain: true,
+            ..Authorize::default()
         };
         let document = serde_json::to_string(&question).map_err(|error| Error::Story {
             step: file.into(),

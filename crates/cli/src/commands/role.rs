@@ -1,14 +1,16 @@
 //! `bowline role`: what workloads become.
 
+mod change;
+
 use std::path::PathBuf;
 
-use bowline_service::{CreateRole, ListRoles, RoleView, ShowRole};
+use bowline_service::{CreateRole, ListRoles, RoleView, ShowRole, format_time};
 use clap::{ArgGroup, Args, Subcommand};
 
 use crate::context::Context;
 use crate::error::{Error, policy_in};
 use crate::exit::Exit;
-use crate::render::{Facts, pretty, table};
+use crate::render::{Facts, pretty, table, yes_no};
 use crate::times;
 
 /// Roles: what a workload may become, and what it may then do
@@ -20,9 +22,20 @@ pub(crate) struct Role {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    Create(Create),
+    Create(Box<Create>),
     List(List),
     Show(Show),
+    Update(change::Update),
+    /// Let a role be taken again
+    Enable(change::Named),
+    /// Let a role be taken no longer: its sessions may do nothing until it is enabled again
+    Disable(change::Named),
+    Delete(change::Delete),
+    Policy(change::Policies),
+    /// Deny everything to the sessions that a role has now; whoever trades a certificate again is let in
+    ///
+    /// Puts the policy AWSRevokeOlderSessions, as the console of AWS does. `role policy delete` takes it away again.
+    RevokeOlderSessions(change::Named),
 }
 
 impl Role {
@@ -31,6 +44,12 @@ impl Role {
             Action::Create(create) => create.run(context),
             Action::List(list) => list.run(context),
             Action::Show(show) => show.run(context),
+            Action::Update(update) => update.run(context),
+            Action::Enable(named) => named.set(context, true),
+            Action::Disable(named) => named.set(context, false),
+            Action::Delete(delete) => delete.run(context),
+            Action::Policy(policies) => policies.run(context),
+            Action::RevokeOlderSessions(named) => named.revoke_older_sessions(context),
         }
     }
 }
@@ -79,6 +98,14 @@ struct Create {
     #[arg(long, requires = "trust_policy_file")]
     any_certificate: bool,
 
+    /// Accept a trust policy document that leaves open who of those that a token issuer vouches for
+    #[arg(long, requires = "trust_policy_file")]
+    any_identity: bool,
+
+    /// What it allows at most, as a policy document: a permissions boundary
+    #[arg(long, value_name = "FILE")]
+    boundary_file: Option<PathBuf>,
+
     /// The longest its sessions may last, 1h to 12h [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = times::seconds)]
     max_duration: Option<u32>,
@@ -86,6 +113,16 @@ struct Create {
     /// The profile to list it in [default: default]
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
+
+    /// The account it belongs to, if not the home's: roles of other accounts are in no profile, and are assumed from
+    /// sessions of other roles
+    #[arg(
+        long,
+        value_name = "ACCOUNT",
+        requires = "trust_policy_file",
+        conflicts_with = "profile"
+    )]
+    account: Option<String>,
 
     /// Be content with a role of that name as it is
     #[arg(long)]
@@ -103,24 +140,28 @@ impl Create {
             .trust_policy_file
             .map(|file| context.read_text(&file))
             .transpose()?;
+        let boundary = change::read(context, self.boundary_file.as_deref())?;
         let create = CreateRole {
             name: self.name,
             policy,
             allow: self.allow,
-            on: self.on.iter().flat_map(|list| resources(list)).collect(),
+            on: split(&self.on),
             trust_policy,
             subjects: self.subjects,
             trust_anchor: self.trust_anchor,
             any_certificate: self.any_certificate,
+            any_identity: self.any_identity,
+            boundary,
             max_duration_seconds: self.max_duration,
             profile: self.profile,
+            account: self.account,
             if_missing: self.if_missing,
         };
         // Of two documents the refusal does not say which.
         let only = self
             .policy_file
             .as_deref()
-            .filter(|_| create.trust_policy.is_none());
+            .filter(|_| create.trust_policy.is_none() && create.boundary.is_none());
         let role = context.connect()?.call(create).map_err(policy_in(only))?;
         let facts = Facts::new()
             .fact("role", &role.name)
@@ -128,6 +169,11 @@ impl Create {
             .each("in profile", &role.profiles);
         context.print(&role, facts)
     }
+}
+
+/// Lists of resources, each separated by commas, as one.
+fn split(lists: &[String]) -> Vec<String> {
+    lists.iter().flat_map(|list| resources(list)).collect()
 }
 
 /// Resources separated by commas. A comma inside an ARN is part of it: a new resource begins with `arn:` or is `*`.
@@ -175,9 +221,13 @@ struct Show {
 impl Show {
     fn run(self, context: &mut Context<'_>) -> Result<Exit, Error> {
         let role = context.connect()?.call(ShowRole { role: self.role })?;
-        let text = facts(&role);
-        context.print(&role, text)
+        show(context, &role)
     }
+}
+
+fn show(context: &mut Context<'_>, role: &RoleView) -> Result<Exit, Error> {
+    let text = facts(role);
+    context.print(role, text)
 }
 
 fn facts(role: &RoleView) -> Facts {
@@ -190,8 +240,11 @@ fn facts(role: &RoleView) -> Facts {
             "longest session",
             format_args!("{} s", role.max_session_duration),
         )
+        .fact("enabled", yes_no(role.enabled))
         .time("created", role.created)
-        .fact("trust policy", pretty(&role.trust_policy));
+        .maybe("updated", role.updated.map(format_time))
+        .fact("trust policy", pretty(&role.trust_policy))
+        .maybe("boundary", role.boundary.as_deref().map(pretty));
     for (name, policy) in &role.policies {
         facts = facts.fact("policy", format_args!("{name}\n{}", pretty(policy)));
     }

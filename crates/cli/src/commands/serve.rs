@@ -1,11 +1,12 @@
 //! `bowline serve`: the server of a home.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bowline_server::Config;
+use bowline_server::{Config, HttpOutbound, Limits, RateLimit};
 use bowline_service::{Caller, Operation, Progress, Service, ShowSettings};
 use bowline_store_sled::{CheckpointWatch, SledOptions};
 use clap::{Args, ValueEnum};
@@ -51,6 +52,21 @@ pub(crate) struct Serve {
     #[arg(long)]
     publish_events: bool,
 
+    /// Requests a second from one address (IPv6: one /64) that no access key was proved for, from this machine too;
+    /// none for no bound. Without this, 1000/s from every address but this machine's
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_per_address: Option<Rate>,
+
+    /// Requests a second of one access key, from this machine too; none for no bound. Without this, 1000/s from every
+    /// address but this machine's
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate_per_key: Option<Rate>,
+
+    /// Answer a signed exchange, and a call of STS that is signed in its header, once only, for the ten minutes in
+    /// which it could be sent again. A client that repeats one after a lost answer must sign it anew
+    #[arg(long)]
+    refuse_replays: bool,
+
     /// How to log to standard error: text or json
     #[arg(
         long,
@@ -75,8 +91,33 @@ fn listen(text: &str) -> Result<Listen, String> {
     Ok(Listen(Some(address)))
 }
 
+/// A bound on requests a second, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rate(Option<NonZeroU32>);
+
+fn rate(text: &str) -> Result<Rate, String> {
+    if text == "none" {
+        return Ok(Rate(None));
+    }
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    let number = number.parse().map_err(|_| {
+        format!("{text:?} is not a number of requests a second from 1, as in 200/s, nor none")
+    })?;
+    Ok(Rate(Some(number)))
+}
+
+impl Rate {
+    /// What was asked for counts for this machine too.
+    fn limit(self) -> Option<RateLimit> {
+        self.0.map(|per_second| RateLimit {
+            per_second,
+            on_loopback: true,
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// For programs, one document a line.
@@ -118,7 +159,17 @@ impl Serve {
             names,
             publish_events: self.publish_events,
         };
-        let mut running = bowline_server::serve(service, config)?;
+        let mut limits = Limits {
+            refuse_replays: self.refuse_replays,
+            ..Limits::default()
+        };
+        if let Some(rate) = self.rate_per_address {
+            limits.rate_per_address = rate.limit();
+        }
+        if let Some(rate) = self.rate_per_key {
+            limits.rate_per_key = rate.limit();
+        }
+        let mut running = bowline_server::serve_within(service, config, limits)?;
         running.take_signals()?;
         let urls = Urls {
             https: running.tls.map(|address| format!("https://{address}")),
@@ -182,7 +233,8 @@ pub(crate) fn open(
     };
     let notes = repairs(&store.opening().actions);
     tell_failed_checkpoints(store.checkpoint_watch());
-    let service = Arc::new(local.service(store)?);
+    let service = local.service(store)?;
+    let service = Arc::new(service.with_outbound(Arc::new(HttpOutbound::default())));
     // A home whose secrets do not open says so now, not to its first client.
     service.ready()?;
     Ok((service, notes))
@@ -256,7 +308,7 @@ fn host_of(url: &str) -> Option<String> {
     Some(authority.split(':').next()?.to_owned()).filter(|host| !host.is_empty())
 }
 
-fn start_log(format: LogFormat) {
+pub(crate) fn start_log(format: LogFormat) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::new("info");
     let log = tracing_subscriber::fmt()

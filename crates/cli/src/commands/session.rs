@@ -1,4 +1,9 @@
-//! `bowline session`: why an exchange works, or does not.
+//! `bowline session`: why an exchange works, or does not; which sessions there are; how they end, and the keys behind
+//! them.
+
+mod key;
+mod list;
+mod revoke;
 
 use bowline_service::{ExplainSession, ShowCertificate};
 use clap::{Args, Subcommand};
@@ -9,7 +14,7 @@ use crate::exit::Exit;
 use crate::pair::{PairFiles, read_certificates};
 use crate::times;
 
-/// Sessions: why a certificate gets credentials, or does not
+/// Sessions: why a certificate gets credentials, which credentials live, and how they end before their time
 #[derive(Debug, Args)]
 pub(crate) struct Session {
     #[command(subcommand)]
@@ -18,13 +23,21 @@ pub(crate) struct Session {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    List(list::List),
+    Show(list::Show),
+    Revoke(revoke::Revoke),
     Explain(Explain),
+    Key(key::Key),
 }
 
 impl Session {
     pub(crate) fn run(self, context: &mut Context<'_>) -> Result<Exit, Error> {
         match self.action {
+            Action::List(list) => list.run(context),
+            Action::Show(show) => show.run(context),
+            Action::Revoke(revoke) => revoke.run(context),
             Action::Explain(explain) => explain.run(context),
+            Action::Key(key) => key.run(context),
         }
     }
 }

@@ -82,6 +82,16 @@ fn what_lies_about_is_told_and_removed() {
 fn a_home_without_its_key_is_told_so() {
     let bench = Bench::with_home();
     fs::remove_file(bench.home().join("unseal.key")).unwrap();
+    doctor(&bench, "", 4, &["unseal_key_missing"]);
+    let told = bench.run("doctor");
+    assert!(told.output.contains("put it back"), "{}", told.output);
+}
+
+#[test]
+fn a_home_under_a_passphrase_needs_no_key_file() {
+    let bench = Bench::empty();
+    fs::write(bench.file("passphrase"), "correct horse\n").unwrap();
+    bench.succeed("init --key-password-file passphrase --offline-root stick");
     doctor(&bench, "", 2, &["home_locked"]);
 }
 

@@ -16,8 +16,10 @@ use crate::{Environment, run};
 mod answers;
 mod audits;
 mod certificates;
+mod changes;
 mod examinations;
 mod homes;
+mod keys;
 mod preservation;
 mod served;
 

@@ -5,14 +5,13 @@ use super::*;
 #[test]
 fn flags_of_the_signing_helper_are_taken_or_refused_by_name() {
     let bench = Bench::with_web();
-    let arns = "--trust-anchor-arn arn:aws:rolesanywhere:us-east-1:000000000000:trust-anchor/x --profile-arn p --role-arn r";
+    let arns = "--trust-anchor-arn arn:aws:rolesanywhere:us-east-1:000000000000:trust-anchor/x --profile-arn arn:aws:rolesanywhere:us-east-1:000000000000:profile/x --role-arn r";
     let files = "--certificate web-1.crt --private-key web-1.key";
     for flag in [
         "--no-verify-ssl",
-        "--with-proxy",
         "--cert-selector Key=x509Serial,Value=1",
+        "--system-store-name MY",
         "--tpm-key-password p",
-        "--pkcs11-lib l",
     ] {
         let name = flag.split(' ').next().unwrap();
         bench.refuse(
@@ -29,11 +28,34 @@ fn flags_of_the_signing_helper_are_taken_or_refused_by_name() {
     bench.refuse(&format!("credential-process {arns}"), 2, "--certificate");
     bench.refuse(
         &format!(
-            "credential-process {arns} {files} --no-verify-ssl=false --endpoint http://127.0.0.1:1"
+            "credential-process {arns} {files} --no-verify-ssl=false --with-proxy --pkcs11-lib l --endpoint http://127.0.0.1:1"
         ),
         75,
         "127.0.0.1:1",
     );
+    // A proxy is only in the way where one is named.
+    let mut bench = bench;
+    bench
+        .variables
+        .push(("HTTPS_PROXY".into(), "http://proxy:3128".into()));
+    bench.refuse(
+        &format!("credential-process {arns} {files} --with-proxy"),
+        2,
+        "HTTPS_PROXY",
+    );
+}
+
+#[test]
+fn nobody_gets_the_credentials_that_were_kept_for_the_operator() {
+    let mut bench = Bench::with_web();
+    let caches = bench.file("caches").display().to_string();
+    bench.variables.push(("XDG_CACHE_HOME".into(), caches));
+    let kept = bench.succeed("credential-process operator");
+    assert_eq!(bench.succeed("credential-process operator"), kept);
+    // As little a file as the operator's is that of a name with a slip in it, or on a disk that is not there.
+    bench.refuse("credential-process web-2", 6, "web-2");
+    fs::remove_file(bench.file("web-1.crt")).unwrap();
+    bench.refuse("credential-process web-1 --role web", 6, "web-1");
 }
 
 /// A server of the bench's home in this process, on free ports.
@@ -211,6 +233,17 @@ fn transfers_go_through_a_server_too() {
     bench.succeed("backup local.backup");
     bench.succeed("doctor");
     bench.succeed("doctor --repair");
+    // The server has opened the keys and misses nothing; the next start would.
+    fs::rename(bench.home().join("unseal.key"), bench.file("lost")).unwrap();
+    let told = bench.run("doctor");
+    assert_eq!(told.code, 4, "{}", told.output);
+    assert!(
+        told.output.contains("[unseal_key_missing]"),
+        "{}",
+        told.output
+    );
+    fs::rename(bench.file("lost"), bench.home().join("unseal.key")).unwrap();
+    bench.succeed("doctor");
     bench.succeed("audit export local.jsonl");
     let local = bench.succeed("audit list --subject web-1 --format jsonl");
     assert_eq!(local.lines().count(), 1);

@@ -243,14 +243,21 @@ fn memory_taken_by_others_is_a_reason_to_come_back() {
 }
 
 #[test]
-fn connections_over_the_limit_are_closed_and_the_control_socket_is_not_theirs() {
+fn connections_over_the_limit_are_told_so_and_the_control_socket_is_not_theirs() {
     let world = World::within(Limits {
         connections: 2,
         ..Limits::default()
     });
     let held = [Raw::plain(&world.plain()), Raw::plain(&world.plain())];
     let mut third = Raw::plain(&world.plain());
+    third.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n");
+    let told = third.read();
+    assert_eq!((told.status, told.header("retry-after")), (503, "1"));
+    assert!(told.text().contains("too many connections"));
     assert!(third.ended());
+    // Over TLS it would cost a handshake to say so.
+    let mut fourth = Raw::over(std::net::TcpStream::connect(world.tls()).unwrap());
+    assert!(fourth.ended());
     let reply = Raw::unix(&world.socket()).send(&post("/v1/list-roles", "localhost", "{}"));
     assert_eq!(reply.status, 200);
     drop(held);

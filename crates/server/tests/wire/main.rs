@@ -2,13 +2,16 @@
 
 mod client;
 mod commits;
+mod crowd;
 mod endpoints;
 mod lifecycle;
 mod limits;
 mod load;
 mod log;
 mod operations;
+mod proxies;
 mod publication;
+mod rates;
 mod sessions;
 mod smuggling;
 mod stage;

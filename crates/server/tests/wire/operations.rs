@@ -66,6 +66,8 @@ fn nobody_may_do_what_is_not_public() {
         "show-revocation-list",
         "show-log-key",
         "prove-consistency",
+        "show-openid-configuration",
+        "show-jwks",
     ];
     let mut seen = 0;
     let all = OPERATIONS.iter().chain(TRANSFERS);

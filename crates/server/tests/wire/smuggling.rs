@@ -19,12 +19,22 @@ fn answers(world: &World, bytes: &str) -> (Vec<Reply>, bool) {
     (replies, ended)
 }
 
-/// The hidden request behind an ambiguous one is never answered, and the connection ends.
+/// The hidden request behind an ambiguous one is never answered, and the connection ends. On every dialect that is
+/// posted to: one that read the request answers in its own way.
 fn check(headers: &str, body: &str, statuses: &[u16]) {
     let world = World::within(crate::world::short());
+    check_at(&world, "/sessions", headers, body, statuses);
+    // What an exchange without a signature is answered, is no parameter for STS, and no action for a proxy.
+    let statuses: Vec<u16> = statuses.iter().map(|_| 400).collect();
+    for path in ["/", "/v1/authorize", "/v1/authorize/proxy"] {
+        check_at(&world, path, headers, body, &statuses);
+    }
+}
+
+fn check_at(world: &World, path: &str, headers: &str, body: &str, statuses: &[u16]) {
     let hidden = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
-    let bytes = format!("POST /sessions HTTP/1.1\r\n{headers}\r\n{body}{hidden}");
-    let (replies, ended) = answers(&world, &bytes);
+    let bytes = format!("POST {path} HTTP/1.1\r\n{headers}\r\n{body}{hidden}");
+    let (replies, ended) = answers(world, &bytes);
     let seen: Vec<u16> = replies.iter().map(|reply| reply.status).collect();
     assert_eq!(seen, statuses, "{bytes:?}");
     assert!(ended, "{bytes:?}");
@@ -98,6 +108,33 @@ fn folded_and_broken_headers_are_refused() {
     check("host: a\r\nx a: b\r\n", "", &[400]);
     check("host : a\r\n", "", &[400]);
     check("host: a\r\nx-a: \0\r\n", "", &[400]);
+}
+
+#[test]
+fn a_bare_line_feed_ends_a_line_and_hides_nothing() {
+    // RFC 9112 §2.2 lets a recipient take it for the end of a line. Then what stands behind is a header, and counts.
+    check("host: a\nhost: b\r\n", "", &[400]);
+    check(
+        "host: a\r\ncontent-length: 0\ncontent-length: 5\r\n",
+        "",
+        &[400],
+    );
+    check(
+        "host: a\r\nx-a: b\ntransfer-encoding: gzip\r\n",
+        "0\r\n\r\n",
+        &[400],
+    );
+    check(
+        "host: a\r\nx-a: b\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n",
+        "0\r\n\r\n",
+        &[403],
+    );
+    // A bare carriage return is none.
+    check(
+        "host: a\r\nx-a: b\rtransfer-encoding: chunked\r\n",
+        "",
+        &[400],
+    );
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bowline_store::checkpoint::Summary;
 use bowline_store::{
-    CheckpointError, Commit, Committed, Finding, Key, MemoryStore, Progress, Store, StoreError,
-    Value,
+    Answered, CheckpointError, Commit, Committed, Finding, Key, MemoryStore, Progress, Store,
+    StoreError, Value,
 };
 
 /// A store in memory that panics, holds its readers or its writers, or is copied in strange ways, when told to.
@@ -24,8 +24,11 @@ struct Act {
     readers_held: bool,
     readers_waiting: usize,
     writers_fail: bool,
+    disk_full: bool,
     writers_held: bool,
     writers_waiting: usize,
+    /// Those among them whom no thread waits for.
+    submitted: Vec<(Commit, Answered)>,
     copying: Copying,
     copies: usize,
 }
@@ -69,13 +72,25 @@ impl Stage {
         self.act.lock().unwrap().writers_fail = fail;
     }
 
+    /// Takes what may use the reserve, and nothing else.
+    pub fn disk_full(&self, full: bool) {
+        self.act.lock().unwrap().disk_full = full;
+    }
+
     pub fn hold_writers(&self) {
         self.act.lock().unwrap().writers_held = true;
     }
 
     pub fn release_writers(&self) {
-        self.act.lock().unwrap().writers_held = false;
+        let mut act = self.act.lock().unwrap();
+        act.writers_held = false;
+        let submitted = std::mem::take(&mut act.submitted);
+        act.writers_waiting -= submitted.len();
+        drop(act);
         self.changed.notify_all();
+        for (commit, answered) in submitted {
+            answered(self.commit(commit));
+        }
     }
 
     /// Returns once `count` writers are held.
@@ -162,13 +177,27 @@ impl Store for Stage {
             .wait_while(act, |act| act.writers_held)
             .unwrap();
         act.writers_waiting -= 1;
-        let fail = act.writers_fail;
+        let fail = act.writers_fail || act.disk_full && !commit.is_from_reserve();
         drop(act);
         if fail {
             let reason = "the test wants no commit".into();
             return Err(StoreError::Unavailable { reason });
         }
         self.store.commit(commit)
+    }
+
+    /// Takes no thread of the caller's while the writers are held, as no engine does.
+    fn submit(&self, commit: Commit, answered: Answered) {
+        let mut act = self.act.lock().unwrap();
+        if act.writers_held {
+            act.writers_waiting += 1;
+            act.submitted.push((commit, answered));
+            drop(act);
+            self.changed.notify_all();
+            return;
+        }
+        drop(act);
+        answered(self.commit(commit));
     }
 
     fn checkpoint(

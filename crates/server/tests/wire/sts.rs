@@ -207,3 +207,196 @@ fn what_a_stranger_sends_cannot_leave_its_element() {
         "{message:?}"
     );
 }
+
+/// The header of a request changed, and what it is refused with.
+type Change = (
+    &'static str,
+    fn(&mut String),
+    u16,
+    &'static str,
+    &'static str,
+);
+
+#[test]
+fn a_bad_signature_is_told_in_the_words_of_aws() {
+    let world = World::new();
+    let credentials = world.exchange(&world.issue("web-1", "reader"), "reader");
+    let host = world.plain();
+    let changes: [Change; 8] = [
+        (
+            "authorization",
+            |it| *it = it.replace("Signature=", "Sig="),
+            400,
+            "IncompleteSignature",
+            "malformed",
+        ),
+        (
+            "authorization",
+            |it| *it = it.rsplit_once(", Sig").unwrap().0.to_owned(),
+            400,
+            "IncompleteSignature",
+            "Authorization header requires &apos;Signature&apos; parameter",
+        ),
+        (
+            "authorization",
+            |it| *it = it.replace("AWS4-HMAC", "AWS5-HMAC"),
+            400,
+            "IncompleteSignature",
+            "Unsupported AWS",
+        ),
+        (
+            "authorization",
+            |it| *it = it.replace("AWS4-HMAC-SHA256", "AWS4-X509-RSA-SHA256"),
+            400,
+            "IncompleteSignature",
+            "",
+        ),
+        (
+            "authorization",
+            |it| *it = it.replace("/sts/", "/s3/"),
+            403,
+            "SignatureDoesNotMatch",
+            "correct service",
+        ),
+        (
+            "authorization",
+            |it| *it = it.replace("host;", ""),
+            403,
+            "SignatureDoesNotMatch",
+            ":authority",
+        ),
+        (
+            "x-amz-date",
+            |it| *it = "today".to_owned(),
+            400,
+            "IncompleteSignature",
+            "ISO-8601",
+        ),
+        (
+            "x-amz-security-token",
+            |it| it.push('A'),
+            403,
+            "InvalidClientTokenId",
+            "is invalid",
+        ),
+    ];
+    for (header, change, status, code, words) in changes {
+        let mut request = identity_request(&world, &credentials);
+        let mut headers = request.headers.iter_mut();
+        let (_, value) = headers
+            .find(|(name, _)| name.eq_ignore_ascii_case(header))
+            .unwrap();
+        change(value);
+        let reply = send(&host, &request);
+        check_refused(&reply, status, code);
+        let words = words.replace("&apos;", "'");
+        assert!(
+            element(&reply, "Message").contains(&words),
+            "{words}: {reply:?}"
+        );
+        // By which SDKs correct their clocks.
+        assert!(reply.header("date").ends_with(" GMT"), "{reply:?}");
+    }
+    let mut twice = identity_request(&world, &credentials);
+    let date = twice.header("x-amz-date").unwrap().to_owned();
+    twice.headers.push(("X-Amz-Date".into(), date));
+    check_refused(&send(&host, &twice), 400, "IncompleteSignature");
+    let mut both = identity_request(&world, &credentials);
+    both.target = "/?X-Amz-Algorithm=AWS4-HMAC-SHA256".into();
+    check_refused(&send(&host, &both), 403, "SignatureDoesNotMatch");
+    let mut unsigned = identity_request(&world, &credentials);
+    unsigned.headers.push(("x-amz-meta-a".into(), "b".into()));
+    check_refused(&send(&host, &unsigned), 403, "SignatureDoesNotMatch");
+}
+
+#[test]
+fn an_old_request_and_one_of_the_future_are_told_how_far_clocks_may_differ() {
+    let world = World::new();
+    let credentials = world.exchange(&world.issue("web-1", "reader"), "reader");
+    let request = identity_request(&world, &credentials);
+    world.pass(301);
+    let old = send(&world.plain(), &request);
+    check_refused(&old, 403, "SignatureDoesNotMatch");
+    assert!(
+        element(&old, "Message").starts_with("Signature expired: "),
+        "{old:?}"
+    );
+    assert!(element(&old, "Message").contains("- 5 min.)"), "{old:?}");
+    world.pass(-301 - 301);
+    let early = send(&world.plain(), &request);
+    check_refused(&early, 403, "SignatureDoesNotMatch");
+    assert!(
+        element(&early, "Message").starts_with("Signature not yet current: "),
+        "{early:?}"
+    );
+}
+
+#[test]
+fn operations_without_meaning_here_say_what_to_take_instead() {
+    let world = World::new();
+    for (action, instead) in [
+        ("GetFederationToken", "AssumeRole"),
+        ("AssumeRoot", "operator"),
+        ("GetDelegatedAccessToken", "AssumeRoleWithWebIdentity"),
+    ] {
+        let body = format!("Action={action}&Version=2011-06-15");
+        let reply = send(&world.plain(), &post("/", &world.plain(), body));
+        check_refused(&reply, 400, "InvalidAction");
+        assert!(element(&reply, "Message").contains(instead), "{reply:?}");
+    }
+}
+
+#[test]
+fn parameters_that_do_not_read_are_told_by_their_name() {
+    let world = World::new();
+    let credentials = world.exchange(&world.issue("web-1", "reader"), "reader");
+    let ask = |more: &str| {
+        let body =
+            format!("Action=AssumeRole&Version=2011-06-15&RoleArn=r&RoleSessionName=s{more}");
+        let mut request = post("/", &world.plain(), body);
+        let form = "application/x-www-form-urlencoded";
+        request.headers.push(("content-type".into(), form.into()));
+        send(&world.plain(), &world.signed(request, &credentials, "sts"))
+    };
+    for (more, name) in [
+        ("&DurationSeconds=soon", "DurationSeconds"),
+        ("&RoleArn=other", "RoleArn"),
+        ("&PolicyArns.member.1.ARN=x", "PolicyArns"),
+        ("&Tags.member.1.Key=x", "Tags"),
+        (
+            "&ProvidedContexts.member.1.ProviderArn=x",
+            "ProvidedContexts",
+        ),
+    ] {
+        let reply = ask(more);
+        check_refused(&reply, 400, "ValidationError");
+        assert!(element(&reply, "Message").contains(name), "{reply:?}");
+    }
+    // Unknown ones are let go, and an empty list is none: here the role is what is wrong.
+    let reply = ask("&Unknown=1&Tags=&PolicyArns=");
+    check_refused(&reply, 400, "ValidationError");
+    assert!(element(&reply, "Message").contains("roleArn"), "{reply:?}");
+}
+
+#[test]
+fn who_we_are_for_others_may_be_fetched_by_anybody() {
+    let world = World::new();
+    let configuration = crate::client::get(&world.plain(), "/.well-known/openid-configuration");
+    assert_eq!(
+        (configuration.status, configuration.header("content-type")),
+        (200, "application/json"),
+        "{configuration:?}"
+    );
+    assert_eq!(configuration.json()["issuer"], "http://ca.test");
+    let keys = crate::client::get(&world.plain(), "/.well-known/jwks.json");
+    assert_eq!(
+        (
+            keys.status,
+            keys.header("content-type"),
+            keys.header("cache-control")
+        ),
+        (200, "application/jwk-set+json", "public, max-age=60"),
+        "{keys:?}"
+    );
+    assert!(keys.json()["keys"].is_array());
+}

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Rejection, crls, header_bytes};
-use crate::error::Error;
+use crate::error::{DoorError, Error};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,7 +44,7 @@ impl CreateSessionCase {
             rules.regions = Allowed::only([region.clone()]);
         }
         if self.request.body.len() > BODY_MAX {
-            return Err(Error::RequestBodyTooLong { limit: BODY_MAX }.into());
+            return Err(Error::from(DoorError::BodyTooLong { limit: BODY_MAX }).into());
         }
         let headers = header_bytes(&self.request.headers);
         let request = SignedRequest::new(

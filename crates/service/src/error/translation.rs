@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 
-use bowline_sigv4::SignatureError;
 use bowline_store::StoreError;
 use bowline_trust::{DenialKind, TokenError};
 use bowline_x509::path::PathError;
@@ -95,11 +94,7 @@ impl Error {
 
     /// Whether it is about who asks, rather than about what is asked.
     pub(crate) fn is_authentication(&self) -> bool {
-        self.kind() == Kind::Unauthenticated
-            || matches!(
-                self,
-                Error::Signature(_) | Error::Role(_) | Error::SessionRoleGone { .. }
-            )
+        self.kind() == Kind::Unauthenticated || matches!(self, Error::Signature(_) | Error::Role(_))
     }
 
     /// What AWS calls a refused exchange, if this is one.
@@ -129,26 +124,39 @@ impl Error {
     /// The code an STS client expects, where the kind alone does not say it.
     pub fn sts_code(&self) -> Option<&'static str> {
         match self {
-            Error::Signature(SignatureError::MissingAuthentication) => {
-                Some("MissingAuthenticationToken")
-            }
-            Error::Signature(
-                SignatureError::MalformedAuthorization { .. }
-                | SignatureError::MissingParameter { .. }
-                | SignatureError::MalformedDate { .. }
-                | SignatureError::MalformedScope { .. },
-            ) => Some("IncompleteSignature"),
-            Error::Signature(_) => Some("SignatureDoesNotMatch"),
+            Error::Signature(error) => Some(error.aws_code()),
             Error::Token(TokenError::Expired { .. })
             | Error::SessionEndedByRevocation { .. }
             | Error::SessionEndedByAnchor { .. }
-            | Error::SessionRoleGone { .. }
             | Error::Role(_) => Some("ExpiredToken"),
             Error::Token(_) | Error::SessionTokenMissing => Some("InvalidClientTokenId"),
-            Error::StsActionUnknown { .. } | Error::StsVersionUnknown { .. } => {
-                Some("InvalidAction")
+            Error::Door(error) => error.sts_code(),
+            // A client certificate that was shown, and is not believed.
+            Error::Path(_)
+            | Error::CertificateIsRevoked { .. }
+            | Error::CertificateNotOurs { .. } => Some("AccessDenied"),
+            Error::SessionDenied { denial, .. } => Some(denial.sts_code()),
+            Error::Sts(error) => error.sts_code(),
+            Error::Federation(error) => error.sts_code(),
+            Error::Life(error) => error.sts_code(),
+            Error::Relying(error) => error.sts_code(),
+            _ => None,
+        }
+    }
+
+    /// What AWS says where a signature or a token is refused: people search for these words.
+    pub fn aws_words(&self) -> Option<Cow<'static, str>> {
+        if let Error::Signature(error) = self {
+            return error.aws_words();
+        }
+        if let Error::SessionDenied { denial, .. } = self {
+            return denial.sts_words().map(Cow::Borrowed);
+        }
+        match self.sts_code()? {
+            "ExpiredToken" => Some("The security token included in the request is expired".into()),
+            "InvalidClientTokenId" => {
+                Some("The security token included in the request is invalid".into())
             }
-            Error::StsParameterMissing { .. } => Some("MissingAction"),
             _ => None,
         }
     }
@@ -204,7 +212,6 @@ impl Error {
                 (Unauthenticated, "session_ended_by_revocation")
             }
             Error::SessionEndedByAnchor { .. } => (Unauthenticated, "session_ended_by_anchor"),
-            Error::SessionRoleGone { .. } => (Unauthenticated, "session_role_gone"),
             Error::SessionTokenMissing => (Unauthenticated, "session_token_missing"),
             Error::ActionInvalid { .. } => (Invalid, "action_invalid"),
             Error::ResourceInvalid { .. } => (Invalid, "resource_invalid"),
@@ -264,12 +271,12 @@ impl Error {
             Error::RecordTooLong { .. } => (Limit, "record_too_long"),
             Error::UnknownOperation { .. } => (NotFound, "operation_unknown"),
             Error::OperationInput { .. } => (Invalid, "operation_input_malformed"),
-            Error::RequestBodyTooLong { .. } => (Invalid, "body_too_long"),
-            Error::RequestBodySlow { .. } => (Unavailable, "body_too_slow"),
-            Error::RequestBodyBroken => (Invalid, "body_broken"),
-            Error::StsParameterMissing { .. } => (Invalid, "sts_parameter_missing"),
-            Error::StsActionUnknown { .. } => (Invalid, "sts_action_unknown"),
-            Error::StsVersionUnknown { .. } => (Invalid, "sts_version_unknown"),
+            Error::Door(error) => error.classify(),
+            Error::Sts(error) => error.classify(),
+            Error::Change(error) => error.classify(),
+            Error::Federation(error) => error.classify(),
+            Error::Life(error) => error.classify(),
+            Error::Relying(error) => error.classify(),
             Error::Busy => (Unavailable, "busy"),
             Error::ClockBehind { .. } => (Unavailable, "clock_behind"),
             Error::RevocationListNotOurs { .. } => (Invalid, "crl_not_ours"),

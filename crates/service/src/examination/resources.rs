@@ -10,6 +10,9 @@ use crate::authorities::{AuthorityRecord, KeyLocation};
 use crate::error::Error;
 use crate::format_time;
 use crate::keyspace;
+use crate::life::check_end;
+use crate::managed_policies::ManagedPolicyRecord;
+use crate::mfa::{check_device, check_tries};
 use crate::named::NameRecord;
 use crate::record::Record;
 use crate::settings::Settings;
@@ -26,12 +29,21 @@ impl Examiner<'_> {
         self.anchors()?;
         self.profiles(&settings)?;
         self.names()?;
-        let readable: [(Key, Reads); 3] = [
+        let readable: [(Key, Reads); 8] = [
             (keyspace::roles(), |key, value| {
                 Role::decode(key, value).map(drop)
             }),
+            (keyspace::account_roles(), |key, value| {
+                Role::decode(key, value).map(drop)
+            }),
+            (keyspace::managed_policies(), |key, value| {
+                ManagedPolicyRecord::decode(key, value).map(drop)
+            }),
             (keyspace::subjects(), check_subject),
             (keyspace::all_subject_credentials(), check_credential),
+            (keyspace::mfa_devices(), check_device),
+            (keyspace::all_mfa_tries(), check_tries),
+            (keyspace::session_ends(), check_end),
         ];
         for (prefix, read) in readable {
             self.each("reading records", &prefix, &mut |examiner, key, value| {

@@ -103,7 +103,7 @@ fn any_text(member: Option<&Value>, holds: impl Fn(&str) -> bool) -> bool {
 }
 
 /// Whether a pattern is the whole of a subject, or of one of its attributes' values.
-fn is_subject(pattern: &str, subject: &str) -> bool {
+pub(crate) fn is_subject(pattern: &str, subject: &str) -> bool {
     matches(pattern, subject) || attributes(subject).any(|(_, value)| matches(pattern, &value))
 }
 
@@ -116,7 +116,7 @@ fn is_name(pattern: &str, name: &str) -> bool {
 }
 
 /// Whether an ARN or a name is that of a role.
-fn is_role(role: &str, text: &str) -> bool {
+pub(crate) fn is_role(role: &str, text: &str) -> bool {
     text == role
         || text
             .split_once(":role/")

@@ -177,7 +177,7 @@ impl Listing {
 
 impl Service {
     /// The events after one number up to another, as far as they are there.
-    fn events_between(&self, after: u64, last: u64) -> Result<Vec<(Key, Value)>, Error> {
+    pub(crate) fn events_between(&self, after: u64, last: u64) -> Result<Vec<(Key, Value)>, Error> {
         let start = keyspace::event(after)?;
         // Cannot fail: a page at most.
         let count = usize::try_from(last - after).unwrap_or(EVENTS_PAGE);
@@ -187,7 +187,7 @@ impl Service {
     }
 
     /// The number of the last event. Numbers have no gaps, so a few reads find it.
-    pub(super) fn last_event(&self) -> Result<u64, Error> {
+    pub(crate) fn last_event(&self) -> Result<u64, Error> {
         let there = |number: u64| -> Result<bool, Error> {
             Ok(self.store.get(&keyspace::event(number)?)?.is_some())
         };

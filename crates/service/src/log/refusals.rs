@@ -12,12 +12,15 @@ use chrono::TimeDelta;
 
 use crate::audit::{Event, EventRecord};
 use crate::caller::Caller;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, StsError};
 use crate::keyspace;
 use crate::operation::{Operation, READ_OPERATIONS, TRANSFERS};
 use crate::record::Record;
 use crate::service::Service;
-use crate::{CreateSession, GetCallerIdentity, ProveEvent, RenewCertificate};
+use crate::{
+    AssumeRoleWithSaml, AssumeRoleWithWebIdentity, CreateSession, GetCallerIdentity,
+    GetSessionToken, ProveEvent, RenewCertificate,
+};
 
 /// How often each code was the answer.
 type Codes = BTreeMap<&'static str, u64>;
@@ -247,13 +250,17 @@ impl Service {
     ) -> Result<(), Error> {
         // These tell their own, for they know more of who asked.
         let elsewhere = [
+            AssumeRoleWithSaml::NAME,
+            AssumeRoleWithWebIdentity::NAME,
             CreateSession::NAME,
             GetCallerIdentity::NAME,
             RenewCertificate::NAME,
         ];
+        let of_certificate =
+            operation == GetSessionToken::NAME && matches!(caller, Caller::Certificate { .. });
         // What does not even read never comes so far.
-        let tells =
-            elsewhere.contains(&operation) && !matches!(error, Error::OperationInput { .. });
+        let tells = (elsewhere.contains(&operation) || of_certificate)
+            && !matches!(error, Error::OperationInput { .. });
         if tells || !is_refusal(error) {
             return Ok(());
         }
@@ -267,7 +274,16 @@ impl Service {
             }
             Caller::Operator | Caller::Session { .. } if reads => Ok(()),
             // What the policies of a session do not allow was written where it was decided.
-            Caller::Session { .. } if matches!(error, Error::NotAuthorized { .. }) => Ok(()),
+            Caller::Session { .. }
+                if matches!(
+                    error,
+                    Error::NotAuthorized { .. }
+                        | Error::SessionDenied { .. }
+                        | Error::Sts(StsError::AssumeRoleRefused { .. })
+                ) =>
+            {
+                Ok(())
+            }
             Caller::Operator | Caller::Session { .. } => {
                 if self.store.get(&keyspace::settings())?.is_none() {
                     return Ok(());

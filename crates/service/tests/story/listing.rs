@@ -1,7 +1,7 @@
 //! Looking for events, and what is never found in one.
 
 use bowline_service::{
-    Clock, KeySpec, ListEvents, Operation, Outcome, PrivateKey, ProveEvent, Transfer,
+    Channel, Clock, KeySpec, ListEvents, Operation, Outcome, PrivateKey, ProveEvent, Transfer,
 };
 use bowline_store::Store;
 
@@ -190,7 +190,12 @@ fn no_secret_ever_enters_an_event() {
     }
     // What a caller sends in the wrong place is not repeated.
     let request = world.signed_get(&credentials);
-    assert!(world.service.identify(&request, None).is_err());
+    assert!(
+        world
+            .service
+            .identify(&request, &Channel::default())
+            .is_err()
+    );
     let secret = credentials.secret_access_key.reveal();
     for input in [
         format!("{{\"name\":\"x\",\"policy\":\"{secret}\"}}"),

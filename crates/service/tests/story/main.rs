@@ -1,22 +1,30 @@
 //! The whole story in memory: from an empty store to credentials, decisions and revocation.
 
+mod assume_role;
+mod authenticators;
+mod clock;
 mod examination;
+mod federation;
+mod life;
 mod listing;
 mod log;
+mod messages;
 mod privileges;
 mod refusals;
+mod relying;
 mod restoration;
+mod roles;
+mod session_tokens;
 mod subjects;
+mod submission;
 mod world;
 
-use std::collections::BTreeMap;
-
 use bowline_service::{
-    AcceptClock, Authorization, Authorize, Caller, CertificateStatus, Clock, CreateTrustAnchor,
-    Error, ExplainSession, GetCallerIdentity, KeySpec, Kind, ListAssumableRoles, ListCertificates,
-    Moment, Operation, PrivateKey, RenewCertificate, RevocationReason, RevokeCertificate,
-    SessionCredentials, ShowRevocationList, UpdateProfile, UpdateTrustAnchor, WireRequest,
-    certification_request, renewal_proof, session_request, sign_request,
+    AcceptClock, Authorization, Authorize, Caller, CertificateStatus, Channel, Clock,
+    CreateTrustAnchor, Error, ExplainSession, GetCallerIdentity, KeySpec, Kind, ListAssumableRoles,
+    ListCertificates, Moment, Operation, PrivateKey, RenewCertificate, RevocationReason,
+    RevokeCertificate, SessionCredentials, ShowRevocationList, UpdateProfile, UpdateTrustAnchor,
+    WireRequest, certification_request, renewal_proof, session_request, sign_request,
 };
 use world::{World, initialize};
 
@@ -33,14 +41,10 @@ fn authorize(
         method: request.method,
         target: request.target,
         headers: request.headers,
-        payload_sha256: None,
-        service: None,
-        action: action.into(),
-        resource: resource.into(),
-        context: BTreeMap::new(),
-        source_ip: None,
+        action: Some(action.into()),
+        resource: Some(resource.into()),
         tls: true,
-        explain: false,
+        ..Authorize::default()
     };
     ask.run(&world.service, &OPERATOR).unwrap()
 }
@@ -111,9 +115,11 @@ fn the_caller_is_told_who_he_is() {
         world.clock.now(),
     )
     .unwrap();
-    let identity = GetCallerIdentity { request }
-        .run(&world.service, &OPERATOR)
+    let caller = world
+        .service
+        .identify_for_sts(&request, &Channel::default())
         .unwrap();
+    let identity = GetCallerIdentity {}.run(&world.service, &caller).unwrap();
     assert_eq!(identity.account, "000000000000");
     assert_eq!(
         identity.arn,
@@ -395,7 +401,10 @@ fn a_session_may_do_on_the_control_plane_what_its_policies_allow() {
         .exchange(&world.issue("web-1", &["reader"]), "reader")
         .unwrap();
     let request = world.signed_call(&credentials);
-    let caller = world.service.identify(&request, None).unwrap();
+    let caller = world
+        .service
+        .identify(&request, &Channel::default())
+        .unwrap();
     let refused = ListCertificates::default()
         .run(&world.service, &caller)
         .unwrap_err();

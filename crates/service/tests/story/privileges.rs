@@ -1,7 +1,7 @@
 //! What a session, a certificate or a stranger must not be able to do.
 
 use bowline_service::{
-    Authorize, Caller, Clock, CreateProfile, CreateRole, CreateTrustAnchor, Error,
+    Authorize, Caller, Channel, Clock, CreateProfile, CreateRole, CreateTrustAnchor, Error,
     IssueCertificate, KeySpec, Kind, ListAssumableRoles, Moment, Operation, PrivateKey,
     RenewCertificate, RevocationReason, RevokeCertificate, ShowProfile, ShowRevocationList,
     SignedPayload, UpdateProfile, UpdateTrustAnchor, WireRequest, certification_request,
@@ -22,7 +22,10 @@ fn session(world: &World, name: &str, policy: &str) -> Caller {
     role.run(&world.service, &OPERATOR).unwrap();
     let credentials = world.exchange(&world.issue(name, &[name]), name).unwrap();
     let request = world.signed_call(&credentials);
-    world.service.identify(&request, None).unwrap()
+    world
+        .service
+        .identify(&request, &Channel::default())
+        .unwrap()
 }
 
 fn allow(action: &str, resource: &str) -> String {
@@ -332,12 +335,18 @@ fn a_request_signed_with_a_certificate_is_for_its_path() {
     };
     world
         .service
-        .identify(&signed("/v1/list-assumable-roles"), None)
+        .identify(&signed("/v1/list-assumable-roles"), &Channel::default())
         .unwrap();
     let mut redirected = signed("/sessions");
     redirected.target = "/v1/list-assumable-roles".into();
     assert_eq!(
-        code(world.service.identify(&redirected, None).err().unwrap()),
+        code(
+            world
+                .service
+                .identify(&redirected, &Channel::default())
+                .err()
+                .unwrap()
+        ),
         "signature_mismatch"
     );
 }
@@ -390,7 +399,10 @@ fn sessions_do_not_come_back_when_an_anchor_does() {
     }
     let who = |credentials| {
         let request = world.signed_call(credentials);
-        world.service.identify(&request, None).map(|_| ())
+        world
+            .service
+            .identify(&request, &Channel::default())
+            .map(|_| ())
     };
     assert_eq!(code(who(&old).unwrap_err()), "session_ended_by_anchor");
     world.pass(1);
@@ -479,13 +491,10 @@ fn question(
         method: request.method.clone(),
         target: request.target.clone(),
         headers: request.headers.clone(),
-        payload_sha256: None,
-        action: action.into(),
+        action: Some(action.into()),
         service: service.map(str::to_owned),
-        resource: resource.into(),
-        context: std::collections::BTreeMap::new(),
-        source_ip: None,
+        resource: Some(resource.into()),
         tls: true,
-        explain: false,
+        ..Authorize::default()
     }
 }

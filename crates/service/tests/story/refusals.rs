@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use bowline_service::{
-    Caller, Clock, CreateRole, CreateSession, CreateTrustAnchor, KeySpec, Operation, PrivateKey,
-    RenewCertificate, RevocationReason, RevokeCertificate, SessionAsk, Store, WireRequest,
-    certification_request, dispatch, renewal_proof,
+    Caller, Channel, Clock, CreateRole, CreateSession, CreateTrustAnchor, KeySpec, Operation,
+    PrivateKey, RenewCertificate, RevocationReason, RevokeCertificate, SessionAsk, Store,
+    WireRequest, certification_request, dispatch, renewal_proof,
 };
 
 use bowline_store::Key;
@@ -44,7 +44,12 @@ fn strangers_are_counted_by_source_and_minute() {
         .headers
         .push(("authorization".into(), "AWS4-X509-nonsense".into()));
     let source: IpAddr = [192, 0, 2, 1].into();
-    assert!(world.service.identify(&request, Some(source)).is_err());
+    assert!(
+        world
+            .service
+            .identify(&request, &Channel::from_source(Some(source)))
+            .is_err()
+    );
     // Nothing is written while the minute lasts.
     world.service.tick().unwrap();
     assert_eq!(events(&world).len(), before);
@@ -134,7 +139,10 @@ fn what_a_session_may_not_do_is_told_once() {
     let holder = world.issue("web-1", &["reader"]);
     let credentials = world.exchange(&holder, "reader").unwrap();
     let request = world.signed_call(&credentials);
-    let caller = world.service.identify(&request, None).unwrap();
+    let caller = world
+        .service
+        .identify(&request, &Channel::default())
+        .unwrap();
     let role = CreateRole {
         name: "mine".into(),
         allow: vec!["*".into()],

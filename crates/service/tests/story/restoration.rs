@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bowline_service::{
-    Caller, Error, ExportLog, FinishRestore, LogError, Operation, RestoredHome, RevocationList,
-    RevocationReason, RevokeCertificate, ShowRevocationList, Store, Transfer, verify_log,
+    Caller, Channel, Error, ExportLog, FinishRestore, LogError, Operation, RestoredHome,
+    RevocationList, RevocationReason, RevokeCertificate, SessionCredentials, ShowRevocationList,
+    Store, Transfer, verify_log,
 };
 use bowline_store::checkpoint::{Entry, Reader};
 use bowline_store::{Commit, MemoryStore, Value};
@@ -259,4 +260,25 @@ fn only_the_operator_on_the_machine_finishes_a_restore() {
     };
     let refused = ask.run(&world.service, &Caller::Nobody { source: None });
     assert!(matches!(refused, Err(Error::OperatorOnly { .. })));
+}
+
+#[test]
+fn no_session_of_before_is_good_in_a_restored_home() {
+    let world = World::new();
+    world.role("reader");
+    let holder = world.issue("web-1", &["reader"]);
+    let before = world.exchange(&holder, "reader").unwrap();
+    let backup = backup(&world);
+    let restored = restored(&world, &backup);
+    let identify = |credentials: &SessionCredentials| {
+        let request = restored.signed_call(credentials);
+        let caller = restored.service.identify(&request, &Channel::default());
+        caller.map(drop).map_err(|error| error.code().into_owned())
+    };
+    assert_eq!(identify(&before), Ok(()), "until the home goes on");
+    finish(&restored, &[]).unwrap();
+    assert!(identify(&before).is_err());
+    restored.pass(1);
+    let after = restored.exchange(&holder, "reader").unwrap();
+    assert_eq!(identify(&after), Ok(()));
 }

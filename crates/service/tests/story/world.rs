@@ -9,7 +9,7 @@ use bowline_service::{
     SessionAsk, SessionCredentials, Time, UnsealKey, WireRequest, certification_request,
     session_request, sign_request,
 };
-use bowline_store::MemoryStore;
+use bowline_store::{MemoryStore, Store};
 
 /// A clock that stands still until it is moved.
 pub struct TestClock(AtomicI64);
@@ -111,14 +111,27 @@ impl World {
         }
     }
 
-    /// The same home on another store: a new process, which remembers nothing.
-    pub fn on(&self, store: Arc<MemoryStore>) -> World {
-        let service = Service::new(
-            store.clone(),
+    /// The same home, which fetches what identity providers publish.
+    pub fn with_outbound(self, outbound: Arc<dyn bowline_service::Outbound>) -> World {
+        World {
+            service: self.service.with_outbound(outbound),
+            ..self
+        }
+    }
+
+    /// A new process on some store, which remembers nothing.
+    pub fn service_on(&self, store: Arc<dyn Store>) -> Service {
+        Service::new(
+            store,
             self.clock.clone(),
             self.entropy.clone(),
             Some(self.unseal.clone()),
-        );
+        )
+    }
+
+    /// The same home on another store: a new process, which remembers nothing.
+    pub fn on(&self, store: Arc<MemoryStore>) -> World {
+        let service = self.service_on(store.clone());
         World {
             service,
             store,

@@ -63,7 +63,7 @@ fn layers_are_the_roles_policies_of_now_and_the_sessions_of_then() {
             account: session.claims().account,
             context: session.context_keys(now()),
         };
-        evaluate(&session.layers(&story.role, None).unwrap(), &request).effect
+        evaluate(&session.layers(Some(&story.role), None).unwrap(), &request).effect
     };
     assert_eq!(effect(&story, "s3:GetObject"), Effect::Allow);
     assert_eq!(effect(&story, "s3:PutObject"), Effect::ImplicitDeny);
@@ -94,7 +94,7 @@ fn a_boundary_and_a_guardrail_bind_the_session() {
         policy: allow("s3:*", PolicyKind::Boundary),
     });
     let layers = session(&story)
-        .layers(&story.role, Some(Vec::new()))
+        .layers(Some(&story.role), Some(Vec::new()))
         .unwrap();
     assert_eq!(layers.boundary.unwrap()[0].name.as_ref(), "boundary/edge");
     assert!(layers.guardrail.unwrap().is_empty());
@@ -111,12 +111,16 @@ fn a_session_dies_with_its_role() {
     let session = session(&story);
     story.role.enabled = false;
     assert_eq!(
-        session.layers(&story.role, None).unwrap_err().code(),
+        session.layers(Some(&story.role), None).unwrap_err().code(),
         "role_disabled"
     );
     story.role.enabled = true;
+    assert_eq!(
+        session.layers(None, None).unwrap_err().code(),
+        "session_role_gone"
+    );
     story.role.id = RoleId::from_random([4; 10]);
-    let gone = session.layers(&story.role, None).unwrap_err();
+    let gone = session.layers(Some(&story.role), None).unwrap_err();
     assert_eq!(gone.code(), "role_recreated");
     assert!(gone.to_string().contains("AROAAMBQGAYDAMBQGAYD"), "{gone}");
 }

@@ -85,7 +85,10 @@ impl Renew {
                 spec.or(old.key.spec()).unwrap_or(KeySpec::P256),
             )?),
         };
-        let csr = certification_request(made.as_ref().unwrap_or(&old.key))?;
+        let csr = match &made {
+            Some(key) => certification_request(key)?,
+            None => certification_request(&old.key)?,
+        };
         let signed_at = context.now();
         let proof = renewal_proof(old.leaf(), &csr, &old.key, signed_at)?;
         let new = match (&made, password) {

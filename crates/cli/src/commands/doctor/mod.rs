@@ -76,7 +76,9 @@ impl Doctor {
             ));
         }
         let connection = context.connect()?;
-        let Examination { records, findings } = examine(context, &connection)?;
+        let Examination {
+            records, findings, ..
+        } = examine(context, &connection)?;
         report(context, None, records, findings, Vec::new())
     }
 
@@ -99,6 +101,11 @@ impl Doctor {
                 records = examination.records;
                 findings.extend(examination.findings);
                 findings.extend(notes);
+                if let Some(missing) = place::key_file_missing(home, examination.under_key_file) {
+                    // It says why, and what to do.
+                    findings.retain(|finding| finding.code != "home_locked");
+                    findings.push(missing);
+                }
             }
             // It may be as well as can be: somebody works with it.
             Err(error @ Error::Open(OpenError::Locked { .. } | OpenError::IndexBusy { .. })) => {

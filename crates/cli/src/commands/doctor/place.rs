@@ -191,6 +191,22 @@ fn key_file(home: &Home, variables: &BTreeMap<OsString, OsString>) -> Option<Pro
     ))
 }
 
+/// A home under a key file without that file. A server that runs holds what it opened and goes on, which hides it
+/// until the next start.
+pub(super) fn key_file_missing(home: &Home, under_key_file: bool) -> Option<Finding> {
+    let file = home.unseal_key_file();
+    // What cannot be looked at may be there.
+    if !under_key_file || !matches!(file.try_exists(), Ok(false)) {
+        return None;
+    }
+    let what = format!(
+        "{} is missing: nothing else opens the keys, and without it nothing can be signed after the next start",
+        file.display()
+    );
+    let fix = "put it back from where its copy is kept; while a server runs, do not stop it: it holds the opened keys";
+    Some(problem(Severity::Critical, "unseal_key_missing", what, fix, None).finding)
+}
+
 fn socket(home: &Home) -> Option<Problem> {
     let path = home.control_socket();
     let is_socket = fs::symlink_metadata(&path).is_ok_and(|found| found.file_type().is_socket());
@@ -230,11 +246,10 @@ fn room(home: &Home) -> Option<Problem> {
     };
     if free < reserve {
         let what = told(&format!(
-            "and below {} nothing is committed",
+            "and below {} nothing is committed but what takes away",
             bytes(reserve as f64)
         ));
-        let fix =
-            "make room on that file system: nothing can be issued or revoked until there is some";
+        let fix = "make room on that file system: nothing can be issued until there is some, and with a quarter of that left nothing revoked either";
         return Some(problem(
             Severity::Critical,
             "space_exhausted",
