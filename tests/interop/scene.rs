@@ -261,7 +261,12 @@ impl Credentials {
         }
     }
 
-    fn hand_to<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+    /// What names them in every request.
+    pub fn access_key_id(&self) -> &str {
+        &self.access_key_id
+    }
+
+    pub fn hand_to<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command
             .env("AWS_ACCESS_KEY_ID", &self.access_key_id)
             .env("AWS_SECRET_ACCESS_KEY", &self.secret_access_key)
@@ -271,7 +276,7 @@ impl Credentials {
 
 /// Keeps AWS clients from asking this machine's metadata service and files, and from repeating what
 /// was refused.
-fn without_outside_aws(command: &mut Command) -> &mut Command {
+pub fn without_outside_aws(command: &mut Command) -> &mut Command {
     command
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_CONFIG_FILE", "no-such-file")
@@ -303,6 +308,11 @@ pub fn age() -> Option<&'static Path> {
 /// Go's packages for transparency logs.
 pub fn log_judge() -> Option<&'static Path> {
     Clients::need(&clients().log_judge)
+}
+
+/// nginx.
+pub fn nginx() -> Option<&'static Path> {
+    Clients::need(&clients().nginx)
 }
 
 /// openssl.

@@ -304,8 +304,13 @@ fn a_trust_policy_that_lacks_one_of_the_three_actions_is_refused() {
         );
         assert_eq!(explained.code, Some(5), "{explained}");
         let text = explained.json()["text"].to_string();
-        for action in ACTIONS {
-            let ok = text.contains(&format!("ok   the trust policy allows {action}"));
+        let told = [
+            "to assume the role",
+            "sts:TagSession",
+            "sts:SetSourceIdentity",
+        ];
+        for (action, told) in ACTIONS.into_iter().zip(told) {
+            let ok = text.contains(&format!("ok   the policies allow {told}"));
             assert_eq!(ok, action != lacking, "{action} without {lacking}: {text}");
         }
     }
