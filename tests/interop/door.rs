@@ -79,6 +79,11 @@ fn openssl_shows_a_certificate_and_curl_gets_credentials_for_it() {
             said.ends_with(spoken) && said.contains("<AccessKeyId>ASIA"),
             "{said}"
         );
+        // A browser shows the certificate for every page that asks.
+        for header in ["Origin: https://evil.example", "Sec-Fetch-Site: cross-site"] {
+            let page = curl(&[version, "--cert", &certificate, "--key", &key, "-H", header]);
+            assert!(page.contains("request_of_page"), "{page}");
+        }
         let nobody = curl(&[version]);
         assert!(nobody.contains("MissingAuthenticationToken"), "{nobody}");
     }

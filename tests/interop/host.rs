@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use bowline_tests::{Finished, bowline_binary, run, run_within};
+use bowline_tests::{Finished, bowline_binary, run, run_within, with_usual_signals};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -340,9 +340,8 @@ fn exec_passes_signals_on_and_takes_its_endpoint_along() {
     ] {
         let uri = scene.home.file("uri");
         let _ = std::fs::remove_file(&uri);
-        let mut command = scene
-            .home
-            .bowline(["exec", "web-1", "--", "sh", "-c", script, name]);
+        let line = ["exec", "web-1", "--", "sh", "-c", script, name];
+        let mut command = with_usual_signals(&scene.home.bowline(line));
         // A group of its own: in the foreground of a terminal the terminal would tell the command itself.
         let mut child = command
             .process_group(0)

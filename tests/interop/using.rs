@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use bowline_tests::{Finished, Home, run};
+use bowline_tests::{Finished, Home, run, with_usual_signals};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::{Value, json};
 
@@ -118,8 +118,7 @@ impl Running {
         let script = format!(
             "echo \"$BOWLINE_SANDBOX $BOWLINE_SANDBOX_HTTP $$\" > facts.new; {script}; mv facts.new facts; while :; do sleep 0.05; done"
         );
-        let child = yard
-            .sandbox(&["--", "sh", "-c", &script])
+        let child = with_usual_signals(&yard.sandbox(&["--", "sh", "-c", &script]))
             // In the foreground of a terminal the terminal would tell the command itself.
             .process_group(0)
             .stdin(Stdio::null())

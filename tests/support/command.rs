@@ -120,6 +120,26 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<
     })
 }
 
+/// The same command with every signal as it usually is. Who runs the tests in the background or under `nohup` has some
+/// ignored, and what is ignored stays so for whatever is started.
+pub fn with_usual_signals(command: &Command) -> Command {
+    let mut usual = Command::new("env");
+    usual
+        .arg("--default-signal")
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => usual.env(name, value),
+            None => usual.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        usual.current_dir(directory);
+    }
+    usual
+}
+
 /// Takes every setting of AWS clients, of ours and of TLS out of the environment, so that a test
 /// means the same on every machine. Proxies too: everything here talks to this machine.
 pub fn clean(command: &mut Command) -> &mut Command {

@@ -9,6 +9,6 @@ mod server;
 
 pub use binary::{bowline_binary, storage_server, target_directory, workspace_root};
 pub use clients::{Client, Clients, clients};
-pub use command::{Finished, clean, run, run_within};
+pub use command::{Finished, clean, run, run_within, with_usual_signals};
 pub use home::Home;
 pub use server::Server;

@@ -228,8 +228,18 @@ fn run_json<O: Operation>(
 fn read<T: DeserializeOwned>(name: &str, input: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(input).map_err(|error| Error::OperationInput {
         name: name.into(),
-        reason: error.to_string(),
+        reason: without_values(&error.to_string()),
     })
+}
+
+/// What is wrong, without the texts that it is wrong about: in the wrong member they may be secrets.
+fn without_values(reason: &str) -> String {
+    match (reason.find('"'), reason.rfind('"')) {
+        (Some(begin), Some(end)) if begin < end => {
+            format!("{}…{}", &reason[..=begin], &reason[end..])
+        }
+        _ => reason.to_owned(),
+    }
 }
 
 fn written<T: Serialize>(answer: &T) -> Result<Vec<u8>, Error> {

@@ -49,7 +49,8 @@ impl FromStr for AccessKeyId {
                 kid: bytes[0],
             })
             .ok_or_else(|| IdError::AccessKey {
-                text: excerpt(text),
+                begins: excerpt(&text.chars().take(SHOWN_CHARACTERS).collect::<String>()),
+                characters: text.chars().count(),
             })
     }
 }
@@ -118,6 +119,9 @@ impl fmt::Debug for TemporaryCredentials {
             .finish_non_exhaustive()
     }
 }
+
+/// As many characters as tell what kind of key id somebody meant.
+const SHOWN_CHARACTERS: usize = 4;
 
 /// What AWS begins the access key id of temporary credentials with.
 const ACCESS_KEY_PREFIX: &str = "ASIA";

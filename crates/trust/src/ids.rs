@@ -155,11 +155,13 @@ pub enum IdError {
     },
     /// Not the access key id of temporary credentials.
     #[error(
-        "`{text}` is not an access key id of temporary credentials: ASIA and 16 characters of A-Z and 2-7"
+        "`{begins}…`, of {characters} characters, is not an access key id of temporary credentials: ASIA and 16 characters of A-Z and 2-7"
     )]
     AccessKey {
-        /// What was given, cut to a readable length.
-        text: String,
+        /// How what was given begins: all of it may be the secret, which easily changes places with it.
+        begins: String,
+        /// How long it is.
+        characters: usize,
     },
 }
 

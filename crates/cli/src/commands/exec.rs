@@ -222,10 +222,14 @@ fn point_sts(
     {
         return Ok(None);
     }
-    variables.insert("AWS_ENDPOINT_URL_STS".into(), server.into());
     let Some(root) = context.global().root.clone() else {
+        // By its fingerprint only we believe the server; an SDK needs a file.
+        if context.global().fingerprint.is_none() {
+            variables.insert("AWS_ENDPOINT_URL_STS".into(), server.into());
+        }
         return Ok(None);
     };
+    variables.insert("AWS_ENDPOINT_URL_STS".into(), server.into());
     // An SDK believes this file and nothing else, so those it believed before are in it too.
     let mut bundle = files::read(&context.path(&root))?;
     bundle.push(b'\n');

@@ -11,7 +11,7 @@ pub(crate) mod form;
 mod xml;
 
 use bowline_service::{
-    DoorError, Error, GetCallerIdentity, Operation, Service, StsError, WireRequest,
+    Caller, DoorError, Error, GetCallerIdentity, Operation, Service, StsError, WireRequest,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -132,6 +132,10 @@ impl Call<'_> {
             // 2. Who calls. A refusal is told to the log there.
             let caller = service.identify_for_sts(&request, &asked_via.channel())?;
             rates.identified(&asked_via, &caller).inspect_err(note)?;
+            let of_page = || OF_PAGES.iter().any(|name| request.header(name).is_some());
+            if matches!(caller, Caller::Certificate { .. }) && of_page() {
+                return Err(DoorError::OfPage.into()).inspect_err(note);
+            }
             // 3. What is asked.
             let operation = build(&form).inspect_err(note)?;
             let answer = operation.perform(service, &caller);
@@ -155,7 +159,10 @@ impl Call<'_> {
 fn action(form: &Form) -> Result<String, Error> {
     let action = form.needed("Action")?;
     match form.text("Version").filter(|version| version != VERSION) {
-        Some(version) => Err(StsError::VersionUnknown { version }.into()),
+        Some(version) => Err(StsError::VersionUnknown {
+            version: shown(version),
+        }
+        .into()),
         None => Ok(action),
     }
 }
@@ -165,9 +172,32 @@ fn unsupported(action: String) -> Error {
     let known = UNSUPPORTED.iter().find(|(known, _)| *known == action);
     match known {
         Some((action, reason)) => DoorError::ActionUnsupported { action, reason }.into(),
-        None => StsError::ActionUnknown { action }.into(),
+        None => StsError::ActionUnknown {
+            action: shown(action),
+        }
+        .into(),
     }
 }
+
+/// A name as it is told back; what can be none is not, because it may be a secret that went into the wrong parameter.
+fn shown(name: String) -> String {
+    let is_name = name.len() <= NAME_BYTES_MAX
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
+        || name.len() <= DATE_BYTES_MAX;
+    match is_name {
+        true => name,
+        false => format!("({} bytes that are no name)", name.len()),
+    }
+}
+
+/// What browsers add to the requests of pages.
+const OF_PAGES: [&str; 2] = ["origin", "sec-fetch-site"];
+/// The longest name of an operation of STS has 25 bytes.
+const NAME_BYTES_MAX: usize = 32;
+/// A version is a date.
+const DATE_BYTES_MAX: usize = 10;
 
 /// Operations of AWS that have no meaning here, and what to do instead.
 const UNSUPPORTED: [(&str, &str); 3] = [

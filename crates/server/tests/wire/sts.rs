@@ -198,14 +198,35 @@ fn what_a_stranger_sends_cannot_leave_its_element() {
     let host = world.plain();
     let reply = send(
         &host,
-        &post("/", &host, "Action=%3C/Message%3E%00%1b[2J%26"),
+        &post(
+            "/",
+            &host,
+            "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn:aws:iam::000000000000:role/r\
+             &WebIdentityToken=a.b.c&RoleSessionName=%3C/Message%3E%00%1b[2J%26",
+        ),
     );
-    check_refused(&reply, 400, "InvalidAction");
+    check_refused(&reply, 400, "ValidationError");
     let message = element(&reply, "Message");
     assert!(
         message.contains("&lt;/Message&gt;") && !message.contains('\u{1b}'),
         "{message:?}"
     );
+}
+
+#[test]
+fn what_is_no_name_of_an_action_is_not_told_back() {
+    let world = World::new();
+    let host = world.plain();
+    let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+    for form in [
+        format!("Action={}", secret.replace('+', "%2B")),
+        format!("Action=AssumeRole&Version={secret}"),
+    ] {
+        let reply = send(&host, &post("/", &host, form));
+        check_refused(&reply, 400, "InvalidAction");
+        let message = element(&reply, "Message");
+        assert!(!message.contains("wJalrXUtnFEMI"), "{message}");
+    }
 }
 
 /// The header of a request changed, and what it is refused with.

@@ -32,6 +32,11 @@ pub enum DoorError {
         /// Seconds after which the next one is taken.
         retry_after: u64,
     },
+    /// A browser shows its certificate for any page that asks it to.
+    #[error(
+        "a page made this request: a certificate alone calls STS from programs, which send neither Origin nor Sec-Fetch-Site"
+    )]
+    OfPage,
     /// A request that was answered before.
     #[error(
         "this very request was answered before, and this server answers a signed request once: sign another"
@@ -95,6 +100,7 @@ impl DoorError {
             DoorError::BodySlow { .. } => (Kind::Unavailable, "body_too_slow"),
             DoorError::BodyBroken => (Kind::Invalid, "body_broken"),
             DoorError::RateExceeded { .. } => (Kind::Limit, "rate_exceeded"),
+            DoorError::OfPage => (Kind::Denied, "request_of_page"),
             DoorError::Replayed => (Kind::Unauthenticated, "request_replayed"),
             DoorError::ReplaysForgotten { .. } => (Kind::Unavailable, "replay_memory_full"),
             DoorError::ParameterRepeated { .. } => (Kind::Invalid, "parameter_repeated"),
