@@ -7,6 +7,10 @@ use std::sync::Arc;
 use bowline_cli::{Environment, run};
 use bowline_service::{SystemClock, SystemEntropy};
 
+/// The system's allocator keeps what a checkpoint needed for a moment, once for each; this one gives it back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     be_quiet_about_sled();
     let environment = Environment {
